@@ -1,0 +1,74 @@
+//! What control asks of a running pipeline. All of it is atomics: media never waits for control.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+
+/// Steers one sending pipeline. Shared between the transport, which learns what the network and the receivers want,
+/// the engine, which learns what the user wants, and the encoder's thread, which looks before each frame.
+#[derive(Debug)]
+pub struct SendControl {
+    muted: AtomicBool,
+    key_frame: AtomicBool,
+    bitrate_bps: AtomicU32,
+    loss_percent: AtomicU8,
+}
+
+impl SendControl {
+    pub fn new(bitrate_bps: u32) -> Self {
+        Self {
+            muted: AtomicBool::new(false),
+            key_frame: AtomicBool::new(false),
+            bitrate_bps: AtomicU32::new(bitrate_bps),
+            loss_percent: AtomicU8::new(0),
+        }
+    }
+
+    /// Muted audio and paused video are not captured, not encoded, not sent.
+    pub fn set_muted(&self, muted: bool) {
+        self.muted.store(muted, Relaxed);
+    }
+
+    pub fn is_muted(&self) -> bool {
+        self.muted.load(Relaxed)
+    }
+
+    /// A receiver cannot decode without a key frame (PLI or FIR). Many requests before the next frame are one.
+    pub fn request_key_frame(&self) {
+        self.key_frame.store(true, Relaxed);
+    }
+
+    /// True once after any number of requests.
+    pub fn take_key_frame_request(&self) -> bool {
+        self.key_frame.swap(false, Relaxed)
+    }
+
+    pub fn set_bitrate_bps(&self, bps: u32) {
+        self.bitrate_bps.store(bps, Relaxed);
+    }
+
+    pub fn bitrate_bps(&self) -> u32 {
+        self.bitrate_bps.load(Relaxed)
+    }
+
+    /// What the receivers report as lost, 0-100: it sets the strength of Opus's in-band FEC.
+    pub fn set_loss_percent(&self, percent: u8) {
+        self.loss_percent.store(percent.min(100), Relaxed);
+    }
+
+    pub fn loss_percent(&self) -> u8 {
+        self.loss_percent.load(Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_key_frame_requests_are_one() {
+        let control = SendControl::new(1);
+        control.request_key_frame();
+        control.request_key_frame();
+        assert!(control.take_key_frame_request());
+        assert!(!control.take_key_frame_request());
+    }
+}

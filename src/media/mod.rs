@@ -1,0 +1,7 @@
+//! Frames, RTP payloads, jitter buffers, the mixer and clocks: everything about media that is pure.
+//!
+//! Level 1: no clock, no thread, no socket, no codec.
+
+pub mod control;
+pub mod frame;
+pub mod rtp;
