@@ -14,3 +14,6 @@ mod user;
 pub use jwt::{ApiKey, KeyRing, LEEWAY};
 pub use session::{SessionGrants, SessionToken, VideoGrant};
 pub use user::{AdminToken, UserToken};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,35 @@
+//! The `trill` command: thin dress over the library.
+
+#![allow(clippy::disallowed_methods, reason = "a driver: this is where time enters")]
+
+mod keys;
+mod token;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Calls for your own app, on your own server
+#[derive(Parser)]
+#[command(version, propagate_version = true)]
+struct Trill {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Token(token::TokenCommand),
+}
+
+fn main() -> ExitCode {
+    let result = match Trill::parse().command {
+        Command::Token(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("trill: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
