@@ -1,4 +1,15 @@
 //! Trill: a calling engine that an app links in, and the server its owner hosts.
+//!
+//! # The modules
+//!
+//! | level | module | what it is for |
+//! | --- | --- | --- |
+//! | 0 | [`base`] | identifiers, time, errors: what every layer speaks |
+//! | 1 | `identity` | user, admin and session tokens: minted and verified, the time passed in |
+//! | 1 | [`ringing`] | who calls whom: the call, its messages, a machine for each side |
+//! | 1 | [`media`] | frames, RTP payloads, jitter buffers, the mixer: everything pure about media |
+//!
+//! Imports go only downward (`tests/layering.rs`). Level 1 reads no clock and owns no thread or socket.
 
 pub mod base;
 #[cfg(feature = "server")]
