@@ -76,6 +76,23 @@ impl VideoFrame {
         Ok(Self { width, height, data, rotation: Rotation::None, timestamp })
     }
 
+    /// Makes it a picture of another size, of undefined content, and keeps its memory where that is enough. Fails as
+    /// [`Self::black`] does and changes nothing then.
+    pub fn resize(&mut self, width: u32, height: u32) -> Result<()> {
+        let size = plane_sizes(width, height)?.iter().sum();
+        self.data.resize(size, 0);
+        (self.width, self.height) = (width, height);
+        Ok(())
+    }
+
+    /// Becomes a copy of `other`, without a new allocation where its memory is enough.
+    pub fn copy_from(&mut self, other: &Self) {
+        self.data.clear();
+        self.data.extend_from_slice(&other.data);
+        (self.width, self.height) = (other.width, other.height);
+        (self.rotation, self.timestamp) = (other.rotation, other.timestamp);
+    }
+
     pub fn width(&self) -> u32 {
         self.width
     }

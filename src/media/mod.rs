@@ -2,6 +2,13 @@
 //!
 //! Level 1: no clock, no thread, no socket, no codec.
 
+pub mod assembly;
+pub mod clock;
 pub mod control;
 pub mod frame;
+pub mod jitter;
+pub mod level;
+pub mod mixer;
+pub mod opus;
 pub mod rtp;
+pub mod vp8;

@@ -1,0 +1,288 @@
+//! Video frame assembly: packets in any order in, whole frames in their order out.
+//!
+//! A frame is given out when all its packets are there and every frame before it was given out, so the decoder never
+//! sees a frame whose reference is missing. A hole is left open for a while, in case the packet is repaired (NACK,
+//! RFC 4585); then the assembler asks for a key frame and goes on with that. Time comes in as arguments.
+
+use super::clock::{RtpClock, SequenceUnwrapper, TimestampUnwrapper};
+use super::rtp::ReceivedPacket;
+use super::vp8::{self, Descriptor};
+use bytes::Bytes;
+use std::time::{Duration, Instant};
+
+/// Packets held at most. The largest key frames of 1080p have some hundred.
+const CAPACITY: usize = 2048;
+/// Payloads of more bytes cannot come from a packet of this network.
+const MAX_PACKET_BYTES: usize = 1500;
+/// How long a hole is left open for a repair: two round trips of 100 ms.
+const REPAIR_WAIT: Duration = Duration::from_millis(200);
+/// At most one request for a key frame in this time: more often it would not come sooner.
+const REQUEST_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A whole encoded frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodedPicture<'a> {
+    pub data: &'a [u8],
+    pub key: bool,
+    /// Media time on the sender's clock, from an arbitrary start.
+    pub timestamp: Duration,
+    /// When its last missing packet came.
+    pub complete: Instant,
+}
+
+/// Counters since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AssemblyStats {
+    pub packets: u64,
+    /// Packets that never came, or after they were given up.
+    pub lost: u64,
+    pub late: u64,
+    pub duplicate: u64,
+    pub invalid: u64,
+    pub frames: u64,
+    pub key_frames: u64,
+    /// Times that the picture stood until a key frame came.
+    pub freezes: u64,
+}
+
+struct Slot {
+    sequence: i64,
+    time: i64,
+    key: bool,
+    marker: bool,
+    arrival: Instant,
+    /// The piece of the frame; empty for padding.
+    piece: Bytes,
+}
+
+/// See the module's text.
+pub struct FrameAssembler {
+    slots: Box<[Option<Slot>]>,
+    sequences: SequenceUnwrapper,
+    times: TimestampUnwrapper,
+    first_time: Option<i64>,
+    /// Where the next frame begins. `None`: wherever the next key frame does.
+    next: Option<i64>,
+    /// The packets before this one, from `next`, are all there and hold no end of a frame.
+    scanned: i64,
+    newest: Option<i64>,
+    hole_since: Option<Instant>,
+    last_request: Option<Instant>,
+    /// Packets up to this one were given up.
+    abandoned: i64,
+    frame: Vec<u8>,
+    stats: AssemblyStats,
+}
+
+impl Default for FrameAssembler {
+    fn default() -> Self {
+        Self {
+            slots: std::iter::repeat_with(|| None).take(CAPACITY).collect(),
+            sequences: SequenceUnwrapper::default(),
+            times: TimestampUnwrapper::default(),
+            first_time: None,
+            next: None,
+            scanned: 0,
+            newest: None,
+            hole_since: None,
+            last_request: None,
+            abandoned: i64::MIN,
+            frame: Vec::new(),
+            stats: AssemblyStats::default(),
+        }
+    }
+}
+
+impl FrameAssembler {
+    /// Takes a packet. What is malformed, a duplicate or too late is counted and dropped.
+    pub fn insert(&mut self, received: ReceivedPacket) {
+        let ReceivedPacket { packet, arrival } = received;
+        self.stats.packets += 1;
+        let Some((descriptor, piece)) = parse(&packet.payload) else {
+            self.stats.invalid += 1;
+            return;
+        };
+        let sequence = self.sequences.unwrap(packet.sequence);
+        let time = self.times.unwrap(packet.timestamp);
+        if self.newest.is_some_and(|newest| (sequence - newest).unsigned_abs() >= CAPACITY as u64) {
+            // The stream began anew, or a hole is longer than the buffer.
+            self.slots.iter_mut().for_each(|slot| *slot = None);
+            self.newest = None;
+            self.freeze();
+            self.abandoned = i64::MIN;
+        }
+        if sequence < self.next.unwrap_or(self.abandoned) {
+            self.stats.late += 1;
+            return;
+        }
+        let begins = descriptor.begins_frame() && !piece.is_empty();
+        let slot =
+            Slot { sequence, time, key: begins && vp8::is_key_frame(&piece), marker: packet.marker, arrival, piece };
+        if self.slot(sequence).is_some() {
+            self.stats.duplicate += 1;
+            return;
+        }
+        self.slots[index(sequence)] = Some(slot);
+        self.newest = Some(self.newest.map_or(sequence, |newest| newest.max(sequence)));
+    }
+
+    /// The next whole frame, if there is one. Call it after each packet, and at [`Self::next_timeout`], until it
+    /// gives nothing more.
+    pub fn poll(&mut self, now: Instant) -> Option<EncodedPicture<'_>> {
+        let (first, last) = match self.next {
+            Some(next) => match self.whole_from(next) {
+                Some(last) => (next, last),
+                None => self.bridge(next, now)?,
+            },
+            None => self.whole_key_frame()?,
+        };
+        Some(self.give(first, last, now))
+    }
+
+    /// True when a key frame should be asked for now: at the start, and when a hole was not repaired in time. Then
+    /// false for half a second.
+    pub fn take_key_frame_request(&mut self, now: Instant) -> bool {
+        let wanted = self.next.is_none() && self.newest.is_some() && !self.key_frame_is_coming(now);
+        let recently = self.last_request.is_some_and(|last| now.saturating_duration_since(last) < REQUEST_INTERVAL);
+        if !wanted || recently {
+            return false;
+        }
+        self.last_request = Some(now);
+        true
+    }
+
+    /// The decoder could not use a frame: nothing more comes out until a key frame.
+    pub fn reset(&mut self) {
+        self.freeze();
+    }
+
+    /// When [`Self::poll`] and [`Self::take_key_frame_request`] may answer differently although no packet came.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        match self.next {
+            Some(_) => self.hole_since.map(|since| since + REPAIR_WAIT),
+            None => self.newest.and(self.last_request).map(|last| last + REQUEST_INTERVAL),
+        }
+    }
+
+    pub fn stats(&self) -> AssemblyStats {
+        self.stats
+    }
+
+    /// The last packet of the frame that begins at `first`, if all of them are there.
+    fn whole_from(&mut self, first: i64) -> Option<i64> {
+        let mut at = self.scanned.max(first);
+        loop {
+            let slot = self.slots[index(at)].as_ref().filter(|slot| slot.sequence == at)?;
+            if slot.marker && !slot.piece.is_empty() {
+                return Some(at);
+            }
+            at += 1;
+            self.scanned = at;
+        }
+    }
+
+    /// A packet of the frame that begins at `next` is missing: a key frame behind the hole, or else a time limit.
+    fn bridge(&mut self, next: i64, now: Instant) -> Option<(i64, i64)> {
+        let newest = self.newest?;
+        if newest < self.scanned {
+            self.hole_since = None;
+            return None;
+        }
+        if let Some(found) = self.whole_key_frame() {
+            return Some(found);
+        }
+        let since = *self.hole_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= REPAIR_WAIT {
+            tracing::debug!(first = next, newest, "a hole in the video was not repaired");
+            self.abandoned = self.scanned;
+            self.freeze();
+        }
+        None
+    }
+
+    /// The oldest whole key frame held.
+    fn whole_key_frame(&self) -> Option<(i64, i64)> {
+        let newest = self.newest?;
+        let from = self.next.unwrap_or(self.abandoned).max(newest - CAPACITY as i64 + 1);
+        (from..=newest).filter(|&at| self.slot(at).is_some_and(|slot| slot.key)).find_map(|first| {
+            let time = self.slot(first)?.time;
+            (first..=newest)
+                .map_while(|at| self.slot(at).filter(|slot| slot.time == time))
+                .find(|slot| slot.marker)
+                .map(|slot| (first, slot.sequence))
+        })
+    }
+
+    /// The beginning of a key frame is there, and the rest of it may still come.
+    fn key_frame_is_coming(&self, now: Instant) -> bool {
+        let Some(newest) = self.newest else { return false };
+        let from = self.abandoned.max(newest - CAPACITY as i64 + 1);
+        (from..=newest)
+            .rev()
+            .filter_map(|at| self.slot(at))
+            .find(|slot| slot.key)
+            .is_some_and(|slot| now.saturating_duration_since(slot.arrival) < REPAIR_WAIT)
+    }
+
+    fn give(&mut self, first: i64, last: i64, now: Instant) -> EncodedPicture<'_> {
+        let from = self.next.unwrap_or(if self.abandoned == i64::MIN { first } else { self.abandoned });
+        for at in from.max(first - CAPACITY as i64)..first {
+            if self.slots[index(at)].take_if(|slot| slot.sequence == at).is_none() {
+                self.stats.lost += 1;
+            }
+        }
+        self.frame.clear();
+        let mut picture = (false, 0, None);
+        for at in first..=last {
+            if let Some(slot) = self.slots[index(at)].take_if(|slot| slot.sequence == at) {
+                self.frame.extend_from_slice(&slot.piece);
+                picture = (picture.0 || slot.key, slot.time, picture.2.max(Some(slot.arrival)));
+            }
+        }
+        let (key, time, complete) = picture;
+        self.next = Some(last + 1);
+        self.scanned = last + 1;
+        self.hole_since = None;
+        self.stats.frames += 1;
+        self.stats.key_frames += u64::from(key);
+        let first_time = *self.first_time.get_or_insert(time);
+        EncodedPicture {
+            data: &self.frame,
+            key,
+            timestamp: RtpClock::VIDEO.duration(time - first_time),
+            complete: complete.unwrap_or(now),
+        }
+    }
+
+    fn freeze(&mut self) {
+        if let Some(next) = self.next.take() {
+            self.stats.freezes += 1;
+            self.abandoned = self.abandoned.max(next);
+        }
+        self.hole_since = None;
+        self.scanned = i64::MIN;
+    }
+
+    fn slot(&self, sequence: i64) -> Option<&Slot> {
+        self.slots[index(sequence)].as_ref().filter(|slot| slot.sequence == sequence)
+    }
+}
+
+fn index(sequence: i64) -> usize {
+    sequence.rem_euclid(CAPACITY as i64) as usize
+}
+
+/// Padding has no payload; its number must not look lost.
+fn parse(payload: &Bytes) -> Option<(Descriptor, Bytes)> {
+    if payload.is_empty() {
+        return Some((Descriptor::default(), Bytes::new()));
+    }
+    if payload.len() > MAX_PACKET_BYTES {
+        return None;
+    }
+    let (descriptor, piece) = Descriptor::parse(payload).ok()?;
+    Some((descriptor, payload.slice_ref(piece)))
+}
+
+#[cfg(test)]
+mod tests;

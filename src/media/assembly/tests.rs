@@ -1,0 +1,162 @@
+use super::*;
+use crate::media::rtp::RtpPacket;
+use crate::media::vp8::Packetizer;
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::SliceRandom};
+
+/// Frames of a few packets each; every `key_every`th is a key frame. The third byte of a frame is its number.
+fn packets(frames: u32, key_every: u32, start: Instant) -> Vec<ReceivedPacket> {
+    let mut packetizer = Packetizer::new(1);
+    let mut sequence = 65_500u16;
+    let mut out = Vec::new();
+    for n in 0..frames {
+        let mut frame = vec![n as u8; 2500 + (n as usize * 97) % 2000];
+        frame[0] = u8::from(n % key_every != 0);
+        packetizer.packetize(&frame, |payload, marker| {
+            let timestamp = n.wrapping_mul(3000).wrapping_add(u32::MAX - 5000);
+            let packet = RtpPacket { sequence, timestamp, marker, payload, audio_level: None };
+            out.push(ReceivedPacket { packet, arrival: start + Duration::from_millis(33) * n });
+            sequence = sequence.wrapping_add(1);
+        });
+    }
+    out
+}
+
+/// Gives the packets in, in their order, and collects the numbers of the frames that come out.
+fn feed(assembler: &mut FrameAssembler, packets: impl IntoIterator<Item = ReceivedPacket>) -> (Vec<u8>, u32) {
+    let (mut frames, mut requests) = (Vec::new(), 0);
+    for received in packets {
+        let now = received.arrival;
+        assembler.insert(received);
+        while let Some(picture) = assembler.poll(now) {
+            assert_eq!(picture.key, picture.data[0] == 0);
+            assert!(picture.data[1..].iter().all(|b| *b == picture.data[1]), "pieces of two frames are mixed");
+            frames.push(picture.data[1]);
+        }
+        requests += u32::from(assembler.take_key_frame_request(now));
+    }
+    (frames, requests)
+}
+
+#[test]
+fn frames_come_out_whole_and_in_order() {
+    let mut assembler = FrameAssembler::default();
+    let (frames, requests) = feed(&mut assembler, packets(100, 1000, Instant::now()));
+    assert_eq!(frames, (0..100).collect::<Vec<u8>>());
+    assert_eq!(requests, 0);
+    assert_eq!(assembler.stats().lost, 0);
+}
+
+#[test]
+fn reordered_packets_are_put_in_order() {
+    let mut rng = StdRng::seed_from_u64(4);
+    let mut all = packets(100, 1000, Instant::now());
+    for chunk in all.chunks_mut(5) {
+        chunk.shuffle(&mut rng);
+    }
+    let mut assembler = FrameAssembler::default();
+    let (frames, _) = feed(&mut assembler, all);
+    assert_eq!(frames, (0..100).collect::<Vec<u8>>());
+}
+
+#[test]
+fn who_comes_in_the_middle_asks_for_a_key_frame_at_once_and_sees_nothing_before_it() {
+    let mut assembler = FrameAssembler::default();
+    let all = packets(40, 30, Instant::now());
+    let (frames, requests) = feed(&mut assembler, all.into_iter().skip(5));
+    assert_eq!(frames, (30..40).collect::<Vec<u8>>());
+    assert!((1..=3).contains(&requests), "{requests}");
+}
+
+#[test]
+fn a_repaired_packet_closes_the_hole_and_no_key_frame_is_asked_for() {
+    let mut assembler = FrameAssembler::default();
+    let mut all = packets(30, 1000, Instant::now());
+    let mut repaired = all.remove(20);
+    repaired.arrival += Duration::from_millis(100);
+    let at = all.iter().position(|p| p.arrival >= repaired.arrival).unwrap();
+    all.insert(at, repaired);
+    let (frames, requests) = feed(&mut assembler, all);
+    assert_eq!(frames, (0..30).collect::<Vec<u8>>());
+    assert_eq!(requests, 0);
+}
+
+#[test]
+fn after_a_hole_that_is_not_repaired_nothing_comes_out_until_a_key_frame() {
+    let mut assembler = FrameAssembler::default();
+    let all = packets(60, 30, Instant::now());
+    let lost = 20; // In frame 6 or so.
+    let (frames, requests) = feed(&mut assembler, all.into_iter().enumerate().filter(|(n, _)| *n != lost).map(|p| p.1));
+    let hole = frames.iter().position(|f| *f == 30).unwrap();
+    assert!(hole < 8, "{frames:?}");
+    assert_eq!(frames[hole..], (30..60).collect::<Vec<u8>>());
+    assert!((1..=2).contains(&requests), "{requests}");
+    let stats = assembler.stats();
+    assert_eq!((stats.freezes, stats.key_frames), (1, 2));
+}
+
+#[test]
+fn requests_for_a_key_frame_keep_half_a_second_apart() {
+    let mut assembler = FrameAssembler::default();
+    // 3 s without any key frame: the first was lost.
+    let (frames, requests) = feed(&mut assembler, packets(91, 1000, Instant::now()).into_iter().skip(4));
+    assert!(frames.is_empty());
+    assert!((5..=7).contains(&requests), "{requests}");
+}
+
+#[test]
+fn padding_between_frames_is_no_hole() {
+    let mut assembler = FrameAssembler::default();
+    let mut shifted = 0;
+    let mut all = Vec::new();
+    for mut received in packets(10, 1000, Instant::now()) {
+        received.packet.sequence = received.packet.sequence.wrapping_add(shifted);
+        let end = received.packet.marker;
+        all.push(received.clone());
+        if end {
+            shifted += 1;
+            received.packet.sequence = received.packet.sequence.wrapping_add(1);
+            received.packet.payload = Bytes::new();
+            received.packet.marker = false;
+            all.push(received);
+        }
+    }
+    let (frames, _) = feed(&mut assembler, all);
+    assert_eq!(frames, (0..10).collect::<Vec<u8>>());
+}
+
+#[test]
+fn random_packets_neither_panic_nor_come_out_as_frames_of_two_streams() {
+    let mut rng = StdRng::seed_from_u64(5);
+    let start = Instant::now();
+    let mut assembler = FrameAssembler::default();
+    for n in 0..20_000u32 {
+        let arrival = start + Duration::from_millis(n.into());
+        let packet = RtpPacket {
+            sequence: rng.random_range(0..500) * 131,
+            timestamp: rng.random(),
+            marker: rng.random(),
+            payload: (0..rng.random_range(0..12)).map(|_| rng.random::<u8>()).collect::<Vec<_>>().into(),
+            audio_level: None,
+        };
+        assembler.insert(ReceivedPacket { packet, arrival });
+        while assembler.poll(arrival).is_some() {}
+        assembler.take_key_frame_request(arrival);
+    }
+    assert!(assembler.stats().invalid > 0);
+    let later = start + Duration::from_secs(30);
+    let (frames, _) = feed(&mut assembler, packets(20, 1000, later));
+    assert_eq!(frames.last(), Some(&19));
+}
+
+#[test]
+fn a_key_frame_waiting_behind_a_hole_is_taken_at_once() {
+    let mut assembler = FrameAssembler::default();
+    let all: Vec<_> = packets(12, 6, Instant::now());
+    let lost = all.iter().position(|p| p.packet.timestamp == 5u32.wrapping_mul(3000).wrapping_add(u32::MAX - 5000));
+    let (frames, requests) = feed(
+        &mut assembler,
+        all.into_iter().enumerate().filter(|(n, _)| Some(*n) != lost).map(|(_, received)| received),
+    );
+    assert_eq!(frames, [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]);
+    assert_eq!(requests, 0);
+}

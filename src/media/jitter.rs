@@ -1,0 +1,376 @@
+//! The audio jitter buffer: packets come in when the network gives them, frames go out every 20 ms.
+//!
+//! A packet is due when it has waited as long as the network's jitter asks for (the target, adapted to what was
+//! measured). What is missing then is concealed, or recovered from the in-band FEC of its successor. The buffer works on
+//! the sender's timestamps, so packets may be of any length that Opus has, and silence that was not sent
+//! (discontinuous transmission, mute) is not taken for loss.
+//!
+//! Delay that is too long (after a burst, or because the sender's clock is the faster one) is worked off by merging two
+//! packets into one where it is quiet; delay that is too short grows by a concealed frame where it is quiet. Time comes
+//! in as arguments.
+
+mod delay;
+
+use super::clock::{RtpClock, SequenceUnwrapper, TimestampUnwrapper};
+use super::frame::FRAME_SAMPLES;
+use super::opus;
+use super::rtp::ReceivedPacket;
+use bytes::Bytes;
+use delay::DelayEstimator;
+use std::time::{Duration, Instant};
+
+/// Packets held at most: 5 s of 20 ms ones.
+const CAPACITY: usize = 256;
+/// One frame, in samples at 48 kHz.
+const FRAME: i64 = FRAME_SAMPLES as i64;
+/// Frames concealed in a row before the rest of a gap is given up.
+const MAX_CONCEALED: u32 = 6;
+/// Frames of comfort noise after the sender stopped on purpose: it refreshes it every 400 ms.
+const MAX_COMFORT: u32 = 25;
+/// A jump of the sender's timestamps beyond what concealment covers is a pause, in samples.
+const PAUSE: i64 = MAX_CONCEALED as i64 * FRAME;
+
+/// What the decoder has to do for the next piece of audio.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pull {
+    /// Decode this packet.
+    Packet(Bytes),
+    /// Decode both packets and cross-fade them into the length of one: the delay is too long.
+    Merge(Bytes, Bytes),
+    /// A packet was lost and this is its successor: decode the FEC in it. It comes again as [`Pull::Packet`].
+    Fec(Bytes),
+    /// Conceal 20 ms.
+    Conceal,
+    /// Nothing is playing: 20 ms of silence.
+    Silence,
+}
+
+/// Counters since the start, in packets unless said otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JitterStats {
+    pub received: u64,
+    /// Never came, or came after their turn.
+    pub lost: u64,
+    /// Came after their turn; they count as lost too.
+    pub late: u64,
+    pub duplicate: u64,
+    /// Not Opus, or too large.
+    pub invalid: u64,
+    /// Given up because the buffer was full or the stream began anew.
+    pub discarded: u64,
+    /// Frames of 20 ms that were concealed.
+    pub concealed: u64,
+    pub fec_recovered: u64,
+    /// Merged with their successor to shorten the delay.
+    pub merged: u64,
+}
+
+struct Slot {
+    sequence: i64,
+    time: i64,
+    samples: i64,
+    payload: Bytes,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Nothing is due yet. So many more frames are concealed before it is silent.
+    Waiting {
+        conceal: u32,
+    },
+    Playing,
+}
+
+/// See the module's text.
+pub struct JitterBuffer {
+    slots: Box<[Option<Slot>]>,
+    held: usize,
+    sequences: SequenceUnwrapper,
+    times: TimestampUnwrapper,
+    state: State,
+    /// The packet to play next; known once one was played.
+    next_sequence: Option<i64>,
+    next_time: i64,
+    newest_sequence: i64,
+    newest_end: i64,
+    last_samples: i64,
+    /// Frames concealed since a packet was played.
+    concealed: u32,
+    /// The last packet played said that the sender goes silent.
+    silent: bool,
+    /// The buffered time in samples, smoothed over half a second.
+    level: f32,
+    /// The share of packets lost, smoothed over some 100 packets.
+    loss: f32,
+    delay: DelayEstimator,
+    stats: JitterStats,
+}
+
+impl Default for JitterBuffer {
+    fn default() -> Self {
+        Self {
+            slots: std::iter::repeat_with(|| None).take(CAPACITY).collect(),
+            held: 0,
+            sequences: SequenceUnwrapper::default(),
+            times: TimestampUnwrapper::default(),
+            state: State::Waiting { conceal: 0 },
+            next_sequence: None,
+            next_time: 0,
+            newest_sequence: 0,
+            newest_end: 0,
+            last_samples: FRAME,
+            concealed: 0,
+            silent: false,
+            level: 0.0,
+            loss: 0.0,
+            delay: DelayEstimator::default(),
+            stats: JitterStats::default(),
+        }
+    }
+}
+
+impl JitterBuffer {
+    /// Takes a packet. What is no Opus packet, a duplicate or too late is counted and dropped.
+    pub fn insert(&mut self, received: ReceivedPacket) {
+        let ReceivedPacket { packet, arrival } = received;
+        self.stats.received += 1;
+        let sequence = self.sequences.unwrap(packet.sequence);
+        let time = self.times.unwrap(packet.timestamp);
+        // An empty payload is padding: its number must not look lost.
+        let samples = match opus::packet_samples(&packet.payload) {
+            Some(samples) if packet.payload.len() <= opus::MAX_PACKET_BYTES => samples as i64,
+            None if packet.payload.is_empty() => 0,
+            _ => {
+                self.stats.invalid += 1;
+                return;
+            }
+        };
+        let known = self.held > 0 || self.next_sequence.is_some();
+        if known && (sequence - self.newest_sequence).unsigned_abs() >= CAPACITY as u64 {
+            self.begin_anew();
+        }
+        if samples > 0 {
+            self.delay.update(time, arrival);
+        }
+        if self.next_sequence.is_some_and(|next| sequence < next) {
+            self.stats.late += 1;
+            return;
+        }
+        let slot = &mut self.slots[index(sequence)];
+        match slot {
+            Some(held) if held.sequence == sequence => {
+                self.stats.duplicate += 1;
+                return;
+            }
+            Some(_) => self.stats.discarded += 1,
+            None => self.held += 1,
+        }
+        *slot = Some(Slot { sequence, time, samples, payload: packet.payload });
+        if self.held == 1 || sequence > self.newest_sequence {
+            self.newest_sequence = sequence;
+            self.newest_end = time + samples;
+        }
+    }
+
+    /// What is to be played now. `quiet`: what was played last is so quiet that a frame more or less is not heard.
+    /// Call it whenever the audio of the last answer was played.
+    pub fn pull(&mut self, now: Instant, quiet: bool) -> Pull {
+        loop {
+            if let State::Waiting { conceal } = self.state
+                && let Some(pull) = self.wait(now, conceal)
+            {
+                return pull;
+            }
+            let Some(next) = self.next_sequence else { return Pull::Silence };
+            let pull = match self.take(next) {
+                Some(slot) if slot.samples == 0 => {
+                    self.next_sequence = Some(next + 1);
+                    None
+                }
+                Some(slot) => self.play(slot, quiet),
+                None => self.miss(next),
+            };
+            if let Some(pull) = pull {
+                return pull;
+            }
+        }
+    }
+
+    /// How long a packet waits at present before it is played, as the network's jitter asks for.
+    pub fn target(&self) -> Duration {
+        // A lost packet can only be recovered from its successor when that one is there in time.
+        let successor = if self.loss > 0.005 { Duration::from_millis(20) } else { Duration::ZERO };
+        self.delay.target() + successor
+    }
+
+    /// Audio held, from what is played next to the newest.
+    pub fn buffered(&self) -> Duration {
+        RtpClock::OPUS.duration(self.span())
+    }
+
+    /// The interarrival jitter (RFC 3550, section 6.4.1).
+    pub fn jitter(&self) -> Duration {
+        self.delay.jitter()
+    }
+
+    pub fn stats(&self) -> JitterStats {
+        self.stats
+    }
+
+    /// Starts to play when the oldest packet is due; until then says what fills the time.
+    fn wait(&mut self, now: Instant, conceal: u32) -> Option<Pull> {
+        if let Some(oldest) = self.oldest()
+            && let Some(time) = self.slots[index(oldest)].as_ref().map(|slot| slot.time)
+            && (self.delay.due(time, self.target()).is_none_or(|due| now >= due) || self.held > CAPACITY / 2)
+        {
+            let skipped = self.next_sequence.map_or(0, |next| oldest - next);
+            self.count_lost(skipped);
+            self.next_sequence = Some(oldest);
+            self.next_time = time;
+            self.state = State::Playing;
+            self.level = self.span() as f32;
+            return None;
+        }
+        if conceal == 0 {
+            return Some(Pull::Silence);
+        }
+        self.state = State::Waiting { conceal: conceal - 1 };
+        if !self.silent {
+            self.stats.concealed += 1;
+        }
+        Some(Pull::Conceal)
+    }
+
+    fn play(&mut self, slot: Slot, quiet: bool) -> Option<Pull> {
+        if slot.time - self.next_time > PAUSE {
+            // The sender was silent on purpose: the packet begins anew, after the delay that it needs.
+            self.state = State::Waiting { conceal: MAX_COMFORT };
+            self.put_back(slot);
+            return None;
+        }
+        self.next_sequence = Some(slot.sequence + 1);
+        self.next_time = slot.time + slot.samples;
+        self.last_samples = slot.samples;
+        self.concealed = 0;
+        self.silent = opus::is_silence(&slot.payload);
+        self.loss *= 0.99;
+        // Before this packet was taken, that is.
+        let level = (self.span() + slot.samples) as f32;
+        self.level += (level - self.level) * 0.04;
+
+        let target = RtpClock::OPUS.ticks(self.target()) as f32;
+        let most = target + slot.samples as f32 + 480.0;
+        let too_long = if quiet { self.level > most } else { self.level > most + 5.0 * FRAME as f32 };
+        if too_long && level > most && self.has(slot.sequence + 1) {
+            if let Some(second) = self.take(slot.sequence + 1)
+                && second.samples == slot.samples
+            {
+                self.next_sequence = Some(second.sequence + 1);
+                self.next_time = second.time + second.samples;
+                self.level -= second.samples as f32;
+                self.stats.merged += 1;
+                return Some(Pull::Merge(slot.payload, second.payload));
+            }
+            self.next_sequence = Some(slot.sequence + 1);
+        }
+        if quiet && self.level + (FRAME as f32) < target && level < target {
+            self.level += FRAME as f32;
+            self.next_sequence = Some(slot.sequence);
+            self.next_time = slot.time;
+            self.put_back(slot);
+            return Some(Pull::Conceal);
+        }
+        Some(Pull::Packet(slot.payload))
+    }
+
+    /// The packet whose turn it is has not come.
+    fn miss(&mut self, next: i64) -> Option<Pull> {
+        let Some(oldest) = self.oldest() else {
+            // Nothing newer has come either: late, or the sender stopped. Whatever comes plays when it is due.
+            self.state =
+                State::Waiting { conceal: if self.silent { MAX_COMFORT } else { MAX_CONCEALED - self.concealed } };
+            return None;
+        };
+        if self.concealed >= MAX_CONCEALED {
+            self.count_lost(oldest - next);
+            self.next_sequence = Some(oldest);
+            if let Some(slot) = &self.slots[index(oldest)] {
+                self.next_time = slot.time;
+            }
+            return None;
+        }
+        self.count_lost(1);
+        self.next_sequence = Some(next + 1);
+        self.next_time += self.last_samples;
+        self.concealed += 1;
+        let successor = self.slots[index(next + 1)].as_ref().filter(|s| s.sequence == next + 1 && s.samples > 0);
+        if self.concealed == 1
+            && let Some(slot) = successor
+        {
+            self.stats.fec_recovered += 1;
+            return Some(Pull::Fec(slot.payload.clone()));
+        }
+        self.stats.concealed += 1;
+        Some(Pull::Conceal)
+    }
+
+    fn count_lost(&mut self, packets: i64) {
+        let packets = packets.max(0) as u64;
+        self.stats.lost += packets;
+        if packets > 0 {
+            self.loss += (1.0 - self.loss) * 0.05;
+        }
+    }
+
+    fn begin_anew(&mut self) {
+        self.stats.discarded += self.held as u64;
+        self.slots.iter_mut().for_each(|slot| *slot = None);
+        self.held = 0;
+        self.next_sequence = None;
+        self.state = State::Waiting { conceal: 0 };
+        self.delay.rebase();
+    }
+
+    fn has(&self, sequence: i64) -> bool {
+        self.slots[index(sequence)].as_ref().is_some_and(|slot| slot.sequence == sequence)
+    }
+
+    fn take(&mut self, sequence: i64) -> Option<Slot> {
+        let slot = self.slots[index(sequence)].take_if(|slot| slot.sequence == sequence)?;
+        self.held -= 1;
+        Some(slot)
+    }
+
+    fn put_back(&mut self, slot: Slot) {
+        let at = index(slot.sequence);
+        self.slots[at] = Some(slot);
+        self.held += 1;
+    }
+
+    /// The lowest sequence number held.
+    fn oldest(&self) -> Option<i64> {
+        if self.held == 0 {
+            return None;
+        }
+        let from = self.next_sequence.unwrap_or(self.newest_sequence - CAPACITY as i64 + 1);
+        (from..=self.newest_sequence).find(|&sequence| self.has(sequence))
+    }
+
+    fn span(&self) -> i64 {
+        if self.held == 0 {
+            return 0;
+        }
+        let from = match self.next_sequence {
+            Some(_) => self.next_time,
+            None => self.oldest().and_then(|o| self.slots[index(o)].as_ref()).map_or(self.newest_end, |s| s.time),
+        };
+        (self.newest_end - from).clamp(0, CAPACITY as i64 * opus::MAX_PACKET_SAMPLES as i64)
+    }
+}
+
+fn index(sequence: i64) -> usize {
+    sequence.rem_euclid(CAPACITY as i64) as usize
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+//! How long packets must wait: measured from when they come against when they were made.
+
+use crate::media::clock::RtpClock;
+use std::time::{Duration, Instant};
+
+const BUCKET: Duration = Duration::from_millis(5);
+const BUCKETS: usize = 100;
+/// How much of the past one packet leaves: half of it is forgotten after some 140 packets.
+const FORGET: f32 = 0.995;
+/// The share of packets that shall be in time.
+const IN_TIME: f32 = 0.97;
+/// What the pull every 20 ms and threads that wake up late ask for on top.
+const MARGIN: Duration = Duration::from_millis(20);
+/// The fastest packet of the last 5 to 10 s is the baseline: over that time clocks do not drift apart noticeably.
+const WINDOW: Duration = Duration::from_secs(5);
+/// After such a pause, or with such a delay, the sender's clock may have been set anew.
+const REBASE: Duration = Duration::from_secs(1);
+
+/// A histogram of how much later than the fastest packet the others come.
+pub(super) struct DelayEstimator {
+    origin: Option<Origin>,
+    histogram: [f32; BUCKETS],
+    jitter_ns: f64,
+}
+
+struct Origin {
+    arrival: Instant,
+    time: i64,
+    /// The lowest delay in this window and in the one before, in nanoseconds relative to the origin.
+    lowest: i64,
+    lowest_before: i64,
+    window_began: Instant,
+    last_arrival: Instant,
+    last_delay: i64,
+}
+
+impl Default for DelayEstimator {
+    fn default() -> Self {
+        let mut histogram = [0.0; BUCKETS];
+        // Until something is measured: 20 ms of jitter.
+        histogram[3] = 1.0;
+        Self { origin: None, histogram, jitter_ns: 0.0 }
+    }
+}
+
+impl DelayEstimator {
+    /// A packet made at `time` on the sender's clock came.
+    pub(super) fn update(&mut self, time: i64, arrival: Instant) {
+        if self.origin.as_ref().is_some_and(|o| arrival.saturating_duration_since(o.last_arrival) > REBASE) {
+            self.origin = None;
+        }
+        let origin = self.origin.get_or_insert_with(|| Origin::new(time, arrival));
+        let delay = origin.delay(time, arrival);
+        if (delay - origin.baseline()).unsigned_abs() > REBASE.as_nanos() as u64 {
+            self.origin = Some(Origin::new(time, arrival));
+            return;
+        }
+        self.jitter_ns += ((delay - origin.last_delay).abs() as f64 - self.jitter_ns) / 16.0;
+        if arrival.saturating_duration_since(origin.window_began) > WINDOW {
+            origin.lowest_before = origin.lowest;
+            origin.lowest = delay;
+            origin.window_began = arrival;
+        }
+        origin.lowest = origin.lowest.min(delay);
+        origin.last_arrival = origin.last_arrival.max(arrival);
+        origin.last_delay = delay;
+
+        let over = (delay - origin.baseline()).max(0) as u128;
+        let bucket = (over / BUCKET.as_nanos()).min(BUCKETS as u128 - 1) as usize;
+        self.histogram.iter_mut().for_each(|share| *share *= FORGET);
+        self.histogram[bucket] += 1.0 - FORGET;
+    }
+
+    /// The sender began anew: old delays say nothing about its clock.
+    pub(super) fn rebase(&mut self) {
+        self.origin = None;
+    }
+
+    pub(super) fn target(&self) -> Duration {
+        let total: f32 = self.histogram.iter().sum();
+        let mut seen = 0.0;
+        let bucket = self.histogram.iter().position(|share| {
+            seen += share;
+            seen >= total * IN_TIME
+        });
+        BUCKET * (bucket.unwrap_or(BUCKETS - 1) as u32 + 1) + MARGIN
+    }
+
+    /// When a packet made at `time` is to be played, so that those that wait for `target` at most are in time.
+    /// `None` before any came.
+    pub(super) fn due(&self, time: i64, target: Duration) -> Option<Instant> {
+        let origin = self.origin.as_ref()?;
+        let nanos = ticks_to_nanos(time - origin.time) + origin.baseline() + target.as_nanos() as i64;
+        match u64::try_from(nanos) {
+            Ok(nanos) => origin.arrival.checked_add(Duration::from_nanos(nanos)),
+            Err(_) => origin.arrival.checked_sub(Duration::from_nanos(nanos.unsigned_abs())),
+        }
+    }
+
+    pub(super) fn jitter(&self) -> Duration {
+        Duration::from_nanos(self.jitter_ns as u64)
+    }
+}
+
+impl Origin {
+    fn new(time: i64, arrival: Instant) -> Self {
+        let (lowest, lowest_before) = (0, 0);
+        Self { arrival, time, lowest, lowest_before, window_began: arrival, last_arrival: arrival, last_delay: 0 }
+    }
+
+    fn delay(&self, time: i64, arrival: Instant) -> i64 {
+        let since = match arrival.checked_duration_since(self.arrival) {
+            Some(after) => after.as_nanos() as i64,
+            None => -(self.arrival.duration_since(arrival).as_nanos() as i64),
+        };
+        since - ticks_to_nanos(time - self.time)
+    }
+
+    fn baseline(&self) -> i64 {
+        self.lowest.min(self.lowest_before)
+    }
+}
+
+/// Within a day of the origin, far from overflow: larger jumps begin the stream anew.
+fn ticks_to_nanos(ticks: i64) -> i64 {
+    let magnitude = RtpClock::OPUS.duration(ticks.abs()).as_nanos() as i64;
+    magnitude * ticks.signum()
+}
