@@ -12,6 +12,7 @@
 //! Imports go only downward (`tests/layering.rs`). Level 1 reads no clock and owns no thread or socket.
 
 pub mod base;
+pub mod codec;
 #[cfg(feature = "server")]
 pub mod identity;
 pub mod media;

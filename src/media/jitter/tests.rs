@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "an arbitrary start of virtual time")]
+
 use super::*;
 use crate::media::rtp::RtpPacket;
 use rand::{Rng, SeedableRng, rngs::StdRng};
