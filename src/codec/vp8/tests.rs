@@ -10,7 +10,7 @@ fn picture(width: u32, height: u32, n: u32) -> VideoFrame {
     for (at, value) in y.iter_mut().enumerate() {
         let (px, py) = ((at % stride) as u32 + 2 * n, (at / stride) as u32);
         let shade = (px + 2 * py) / 4 % 120 + 60;
-        let texture = (px / 3 * 7 ^ py / 3 * 13) % 16;
+        let texture = ((px / 3 * 7) ^ (py / 3 * 13)) % 16;
         let disc = (px % 160).abs_diff(80).pow(2) + py.abs_diff(height / 2).pow(2) < 1600;
         *value = (shade + texture + if disc { 50 } else { 0 }).min(235) as u8;
     }
