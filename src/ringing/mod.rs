@@ -1,3 +1,27 @@
 //! Who calls whom, and what becomes of it: the call, its messages, and a machine for each side.
 //!
 //! Level 1, sans-IO: `(now, input) -> outputs`. No clock, no thread, no socket, no store.
+//!
+//! - `call`, `transition`: what a call is, and the one table of how it moves.
+//! - `event`: what an app is told about a call.
+//! - `wire`, `log`: the JSON messages both ways, and the pages of the call log.
+//! - [`service`]: the server's machine. It owns every unfinished call and its timers.
+//! - [`client`]: a device's machine: login, requests that survive a reconnect, events without duplicates.
+
+mod call;
+pub mod client;
+mod event;
+mod log;
+pub mod service;
+mod transition;
+pub mod wire;
+
+pub use call::{
+    Call, CallStatus, CallType, Category, EndReason, Participant, ParticipantState, Receiver, ReceiverType, User,
+};
+pub use event::{Actor, CallEvent, CallEventKind};
+pub use log::{Direction, LogFilter, LogPage};
+pub use transition::{Action, table_as_markdown};
+
+/// The largest metadata of a call, in bytes of its JSON.
+pub const MAX_METADATA: usize = 4 * 1024;

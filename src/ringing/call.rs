@@ -1,0 +1,242 @@
+//! What a call is: the record that caller, callee, other devices, log and webhooks all see.
+
+use super::transition::Action;
+use crate::base::{DeviceId, Result, SessionId, Uid, UnixMillis};
+use serde::{Deserialize, Serialize};
+
+/// A user as others see it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    pub uid: Uid,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// An https URL of a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar: Option<String>,
+}
+
+/// Whom a call is for: its `receiverType` says whether `id` is a uid or a guid.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Receiver {
+    pub id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar: Option<String>,
+}
+
+/// Makes an enum whose variants have one name each, in JSON, in the store and in documents.
+macro_rules! named {
+    ($( $(#[$doc:meta])* $enum:ident { $( $(#[$variant_doc:meta])* $variant:ident = $name:literal, )* } )*) => { $(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum $enum { $( $(#[$variant_doc])* #[serde(rename = $name)] $variant, )* }
+
+        impl $enum {
+            pub const ALL: &[Self] = &[ $( Self::$variant, )* ];
+
+            /// The name in JSON, in the store and in documents.
+            pub fn name(self) -> &'static str {
+                match self { $( Self::$variant => $name, )* }
+            }
+        }
+
+        impl std::fmt::Display for $enum {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+    )* };
+}
+pub(super) use named;
+
+named! {
+    ReceiverType {
+        User = "USER",
+        Group = "GROUP",
+    }
+
+    CallType {
+        Audio = "AUDIO",
+        Video = "VIDEO",
+    }
+
+    /// What the call was made for.
+    Category {
+        /// Somebody is rung.
+        Call = "call",
+        /// A meeting that was agreed on beforehand.
+        Meet = "meet",
+    }
+
+    /// Where a call stands. How it moves is in [`Action`] and docs/transitions.md.
+    CallStatus {
+        /// It rings, or will once a device of the callee is there.
+        Initiated = "initiated",
+        /// Accepted: the parties may join the session.
+        Ongoing = "ongoing",
+        Ended = "ended",
+        Rejected = "rejected",
+        Busy = "busy",
+        Cancelled = "cancelled",
+        Unanswered = "unanswered",
+        Failed = "failed",
+    }
+
+    /// Why a call is over: one list for caller, callee, other devices, log and webhook.
+    EndReason {
+        /// A party ended the ongoing call.
+        HungUp = "hung_up",
+        /// The callee did not want it.
+        Rejected = "rejected",
+        /// The callee is in another call.
+        Busy = "busy",
+        /// The initiator gave up before an answer.
+        Cancelled = "cancelled",
+        /// Nobody answered in time.
+        Unanswered = "unanswered",
+        /// The initiator's device lost its connection while ringing and did not come back.
+        CallerGone = "caller_gone",
+        /// A party's device lost its connection in the call and did not come back.
+        ConnectionLost = "connection_lost",
+        /// One party was alone in the session for too long.
+        LeftAlone = "left_alone",
+        /// The last party left the session.
+        EveryoneLeft = "everyone_left",
+        /// The server could not carry the call.
+        Failed = "failed",
+    }
+
+    /// Where one party of a call stands.
+    ParticipantState {
+        /// The call is for this user; no device has said yet that it rings.
+        Invited = "invited",
+        /// A device of this user rings.
+        Ringing = "ringing",
+        /// In the call, not yet in its session. The initiator is this from the start.
+        Accepted = "accepted",
+        /// In the session.
+        Joined = "joined",
+        /// Was in the session, and left it or lost it.
+        Left = "left",
+        Rejected = "rejected",
+        Busy = "busy",
+        /// The ringing ended without an answer.
+        Missed = "missed",
+    }
+}
+
+impl CallStatus {
+    /// No way leads on from here.
+    pub fn is_over(self) -> bool {
+        !matches!(self, CallStatus::Initiated | CallStatus::Ongoing)
+    }
+}
+
+/// One call, as it is at one moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Call {
+    /// The call's id, and the name of the LiveKit room of its media.
+    pub session_id: SessionId,
+    pub initiator: User,
+    pub receiver: Receiver,
+    pub receiver_type: ReceiverType,
+    #[serde(rename = "type")]
+    pub call_type: CallType,
+    pub category: Category,
+    pub status: CallStatus,
+    pub initiated_at: UnixMillis,
+    /// When it was accepted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<UnixMillis>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<UnixMillis>,
+    /// Who ended it; absent when nobody did, as with a time-out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<Uid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_reason: Option<EndReason>,
+    /// From accepted to ended, in milliseconds; 0 until it ended, and when it was never accepted.
+    pub duration_ms: u64,
+    /// The initiator first.
+    pub participants: Vec<Participant>,
+    /// The app's own, as given with initiate; at most 4 KiB of JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<serde_json::Value>,
+}
+
+/// One party of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Participant {
+    pub uid: Uid,
+    /// The one device of this user that is in the call, or that answered it with a reject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_id: Option<DeviceId>,
+    pub state: ParticipantState,
+    /// Was in the session at some time.
+    pub joined: bool,
+    /// When it first joined the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joined_at: Option<UnixMillis>,
+    /// When it last left the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_at: Option<UnixMillis>,
+}
+
+impl Participant {
+    pub(super) fn new(uid: Uid, device_id: Option<DeviceId>, state: ParticipantState) -> Self {
+        Self { uid, device_id, state, joined: false, joined_at: None, left_at: None }
+    }
+
+    /// This user dialled or accepted the call; it may join the session while the call is ongoing.
+    pub fn is_in_call(&self) -> bool {
+        matches!(self.state, ParticipantState::Accepted | ParticipantState::Joined | ParticipantState::Left)
+    }
+}
+
+impl Call {
+    pub fn participant(&self, uid: &Uid) -> Option<&Participant> {
+        self.participants.iter().find(|p| p.uid == *uid)
+    }
+
+    pub(super) fn participant_mut(&mut self, uid: &Uid) -> Option<&mut Participant> {
+        self.participants.iter_mut().find(|p| p.uid == *uid)
+    }
+
+    pub fn is_initiator(&self, uid: &Uid) -> bool {
+        self.initiator.uid == *uid
+    }
+
+    /// Whether this device of this user is the one that dialled or accepted.
+    pub fn has_device(&self, uid: &Uid, device: &DeviceId) -> bool {
+        self.participant(uid).is_some_and(|p| p.is_in_call() && p.device_id.as_ref() == Some(device))
+    }
+
+    /// Moves the call along the table, or fails, names both states, and changes nothing.
+    ///
+    /// `reason` and `by` are kept when the move ends the call. Those who still ring then have missed it.
+    /// Errors: `already_ended`, `not_allowed_in_state`.
+    pub(super) fn apply(&mut self, action: Action, reason: EndReason, by: Option<&Uid>, now: UnixMillis) -> Result<()> {
+        let next = action.from(self.status)?;
+        if self.status == CallStatus::Initiated && next == CallStatus::Ongoing {
+            self.started_at = Some(now);
+        }
+        self.status = next;
+        if next.is_over() {
+            self.ended_at = Some(now);
+            self.ended_by = by.cloned();
+            self.end_reason = Some(reason);
+            self.duration_ms = self.started_at.map_or(0, |start| now.since(start).as_millis() as u64);
+            for participant in &mut self.participants {
+                if matches!(participant.state, ParticipantState::Invited | ParticipantState::Ringing) {
+                    participant.state = ParticipantState::Missed;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,419 @@
+//! A device's machine: logs in and stays logged in, sends requests until they are answered, and tells the app about
+//! calls without a gap and without a duplicate.
+//!
+//! Feed it what happens on the connection and [`Client::tick`] when [`Client::next_wake`] is reached; after each, take
+//! [`Client::poll_output`] until it is empty.
+
+use super::call::{Call, CallStatus, EndReason, User};
+use super::event::{Actor, CallEvent, CallEventKind};
+use super::wire::{
+    self, Answer, ClientMessage, Command, Hello, Query, Request, RequestMessage, Response, ServerMessage, SessionRef,
+    Welcome,
+};
+use crate::base::{DeviceId, Error, ErrorCode, RequestId, Result, SessionId, Uid};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+
+/// The wait before the first attempt to reconnect, and the longest one. A call rings on for 10 s without its
+/// initiator, so the longest leaves room for a second attempt.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(5));
+
+/// How long the server may take to answer hello.
+const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many server pings may fail to come before the connection is given up.
+const MISSED_PINGS: u32 = 3;
+
+/// Calls that are over and remembered, so that a late word about one is not taken for news.
+const REMEMBERED: usize = 64;
+
+/// What the machine is made with.
+#[derive(Clone)]
+pub struct ClientSettings {
+    /// A user token.
+    pub token: String,
+    pub device_id: DeviceId,
+    /// Ring even while in another call; otherwise the server answers such a call with busy.
+    pub call_waiting: bool,
+    /// How long a request may go unanswered, reconnects included, before it fails with `timed_out`.
+    pub request_timeout: Duration,
+    /// For request ids and the jitter of reconnects.
+    pub seed: u64,
+}
+
+/// What the driver is to do.
+#[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "short-lived, and most of them are the large one")]
+pub enum ClientOutput {
+    /// Open a connection, then call [`Client::connected`] or [`Client::disconnected`].
+    Connect,
+    /// Close the connection. No [`Client::disconnected`] is to follow.
+    Disconnect,
+    Send(ClientMessage),
+    Event(CallEvent),
+    /// The one answer to a request of [`Client::request`].
+    Answer {
+        id: RequestId,
+        result: Result<Answer>,
+    },
+    Login(LoginState),
+}
+
+/// Where the login stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginState {
+    LoggedIn(User),
+    /// The connection broke; it is being restored. Calls go on meanwhile.
+    Reconnecting(Error),
+    /// It is over, and nothing more will come.
+    LoggedOut(Error),
+}
+
+pub struct Client {
+    settings: ClientSettings,
+    rng: StdRng,
+    id_prefix: u64,
+    next_id: u64,
+    link: Link,
+    /// After the first welcome: who is logged in.
+    user: Option<User>,
+    ping_interval: Duration,
+    attempts: u32,
+    /// Unanswered requests, in the order they were made.
+    pending: VecDeque<Pending>,
+    /// The calls that are not over and concern this device.
+    calls: BTreeMap<SessionId, Call>,
+    over: VecDeque<SessionId>,
+    outputs: VecDeque<ClientOutput>,
+}
+
+enum Link {
+    Idle,
+    Waiting {
+        retry_at: Instant,
+    },
+    Connecting,
+    Greeting {
+        until: Instant,
+    },
+    Up {
+        heard_at: Instant,
+    },
+    /// Logged out.
+    Stopped,
+}
+
+struct Pending {
+    id: RequestId,
+    request: Request,
+    until: Instant,
+    /// Made by this machine: the app knows nothing of it.
+    internal: bool,
+}
+
+impl Client {
+    pub fn new(settings: ClientSettings) -> Self {
+        let mut rng = StdRng::seed_from_u64(settings.seed);
+        let id_prefix = rng.random();
+        Self {
+            settings,
+            rng,
+            id_prefix,
+            next_id: 0,
+            link: Link::Idle,
+            user: None,
+            ping_interval: WELCOME_TIMEOUT,
+            attempts: 0,
+            pending: VecDeque::new(),
+            calls: BTreeMap::new(),
+            over: VecDeque::new(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Begins to log in. When the first attempt fails the machine is logged out; later ones are repeated.
+    pub fn start(&mut self) {
+        self.link = Link::Connecting;
+        self.outputs.push_back(ClientOutput::Connect);
+    }
+
+    /// The connection is there.
+    pub fn connected(&mut self, now: Instant) {
+        self.link = Link::Greeting { until: now + WELCOME_TIMEOUT };
+        self.outputs.push_back(ClientOutput::Send(ClientMessage::Hello(Hello {
+            version: wire::VERSION,
+            token: self.settings.token.clone(),
+            device_id: self.settings.device_id.clone(),
+            call_waiting: self.settings.call_waiting,
+        })));
+    }
+
+    /// The connection could not be made, or broke.
+    pub fn disconnected(&mut self, now: Instant, error: Error) {
+        if matches!(self.link, Link::Stopped) {
+            return;
+        }
+        if self.user.is_none() {
+            return self.log_out(error);
+        }
+        if matches!(self.link, Link::Up { .. }) {
+            self.outputs.push_back(ClientOutput::Login(LoginState::Reconnecting(error)));
+        }
+        let (first, longest) = BACKOFF;
+        let wait = first.saturating_mul(1 << self.attempts.min(8)).min(longest);
+        self.attempts = self.attempts.saturating_add(1);
+        // Half of it is jitter: many devices come back at different times after a server's restart.
+        let wait = wait.mul_f64(self.rng.random_range(0.5..=1.0));
+        self.link = Link::Waiting { retry_at: now + wait };
+    }
+
+    /// Something came in, if only a ping.
+    pub fn heard(&mut self, now: Instant) {
+        if let Link::Up { heard_at } = &mut self.link {
+            *heard_at = now;
+        }
+    }
+
+    /// A text message came in.
+    pub fn received(&mut self, now: Instant, text: &str) {
+        self.heard(now);
+        match ServerMessage::parse(text) {
+            Ok(ServerMessage::Welcome(welcome)) => self.welcome(now, welcome),
+            Ok(ServerMessage::Response(response)) => self.response(now, response),
+            Ok(ServerMessage::Event(event)) => self.observe(now, event.call, event.by),
+            Ok(ServerMessage::Bye { error }) => self.bye(now, error.into()),
+            Ok(ServerMessage::Unknown) => tracing::debug!("a message of an unknown type was passed over"),
+            Err(error) => self.give_up_connection(now, error),
+        }
+    }
+
+    /// Asks the server for something. The answer is an output with this id.
+    pub fn request(&mut self, now: Instant, request: Request) -> RequestId {
+        let id = self.new_id();
+        let size = ClientMessage::Request(RequestMessage::new(id.clone(), &request)).to_json().len();
+        let refused = match self.link {
+            Link::Idle | Link::Stopped => Some(Error::from(ErrorCode::NotLoggedIn)),
+            _ if size > wire::MAX_MESSAGE => {
+                Some(Error::new(ErrorCode::TooLarge, format!("the request has {size} bytes; 65536 are the most")))
+            }
+            _ => None,
+        };
+        match refused {
+            Some(error) => self.outputs.push_back(ClientOutput::Answer { id: id.clone(), result: Err(error) }),
+            None => self.enqueue(now, id.clone(), request, false),
+        }
+        id
+    }
+
+    /// The call that this device dials or is in.
+    pub fn active_call(&self) -> Option<&Call> {
+        let user = self.user.as_ref()?;
+        self.calls.values().find(|call| call.has_device(&user.uid, &self.settings.device_id))
+    }
+
+    /// The calls that ring here.
+    pub fn incoming_calls(&self) -> impl Iterator<Item = &Call> {
+        let uid = self.user.as_ref().map(|user| &user.uid);
+        self.calls
+            .values()
+            .filter(move |call| call.status == CallStatus::Initiated && uid.is_some_and(|uid| !call.is_initiator(uid)))
+    }
+
+    /// Forgets the active call on this device; the server and the other party are not told.
+    pub fn clear_active_call(&mut self) -> Option<Call> {
+        let session = self.active_call()?.session_id.clone();
+        self.forget(&session)
+    }
+
+    /// Logs out: unanswered requests fail with `cancelled`.
+    pub fn stop(&mut self) {
+        if !matches!(self.link, Link::Stopped) {
+            self.log_out(Error::new(ErrorCode::Cancelled, "logged out"));
+        }
+    }
+
+    /// When [`Self::tick`] is to be called next. May change with every input.
+    pub fn next_wake(&self) -> Option<Instant> {
+        let link = match self.link {
+            Link::Waiting { retry_at } => Some(retry_at),
+            Link::Greeting { until } => Some(until),
+            Link::Up { heard_at } => Some(heard_at + self.ping_interval * MISSED_PINGS),
+            Link::Idle | Link::Connecting | Link::Stopped => None,
+        };
+        self.pending.iter().map(|pending| pending.until).chain(link).min()
+    }
+
+    /// Does what is due at `now`.
+    pub fn tick(&mut self, now: Instant) {
+        match self.link {
+            Link::Waiting { retry_at } if retry_at <= now => self.start(),
+            Link::Greeting { until } if until <= now => {
+                self.give_up_connection(now, Error::new(ErrorCode::TimedOut, "the server did not answer the login"));
+            }
+            Link::Up { heard_at } if heard_at + self.ping_interval * MISSED_PINGS <= now => {
+                self.give_up_connection(now, Error::new(ErrorCode::ConnectionLost, "the server fell silent"));
+            }
+            _ => {}
+        }
+        while let Some(index) = self.pending.iter().position(|pending| pending.until <= now) {
+            let Some(pending) = self.pending.remove(index) else { break };
+            let text = format!("the server did not answer {} in time", pending.request.method());
+            self.answer(pending, Err(Error::new(ErrorCode::TimedOut, text)));
+        }
+    }
+
+    pub fn poll_output(&mut self) -> Option<ClientOutput> {
+        self.outputs.pop_front()
+    }
+
+    fn welcome(&mut self, now: Instant, welcome: Welcome) {
+        if !matches!(self.link, Link::Greeting { .. }) {
+            return;
+        }
+        self.link = Link::Up { heard_at: now };
+        self.attempts = 0;
+        self.ping_interval = Duration::from_millis(welcome.ping_interval_ms.clamp(100, 600_000));
+        self.user = Some(welcome.user.clone());
+        self.outputs.push_back(ClientOutput::Login(LoginState::LoggedIn(welcome.user)));
+        for pending in &self.pending {
+            let message = RequestMessage::new(pending.id.clone(), &pending.request);
+            self.outputs.push_back(ClientOutput::Send(ClientMessage::Request(message)));
+        }
+        // What is no longer in the list went on while this device was away: ask how.
+        let gone: Vec<SessionId> =
+            self.calls.keys().filter(|id| welcome.calls.iter().all(|call| call.session_id != **id)).cloned().collect();
+        for session_id in gone {
+            let id = self.new_id();
+            self.enqueue(now, id, Request::Query(Query::Call(SessionRef { session_id })), true);
+        }
+        for call in welcome.calls {
+            self.observe(now, call, None);
+        }
+    }
+
+    fn response(&mut self, now: Instant, response: Response) {
+        let pending = self.pending.iter().position(|pending| pending.id == response.id);
+        let Some(pending) = pending.and_then(|index| self.pending.remove(index)) else { return };
+        let result = response.into_result();
+        let about_call = pending.internal || matches!(pending.request, Request::Command(_));
+        if let (true, Ok(Answer::Call(call))) = (about_call, &result) {
+            // The answer first, what follows from it after.
+            let call = Call::clone(call);
+            self.answer(pending, result);
+            return self.observe(now, call, None);
+        }
+        if let (Err(error), Request::Query(Query::Call(lost)), true) = (&result, &pending.request, pending.internal)
+            && error.code() == ErrorCode::CallNotFound
+        {
+            self.lose(now, &lost.session_id);
+        }
+        self.answer(pending, result);
+    }
+
+    /// The server no longer knows a call that was going on.
+    fn lose(&mut self, now: Instant, session: &SessionId) {
+        let Some(mut call) = self.calls.get(session).cloned() else { return };
+        call.status = if call.status == CallStatus::Ongoing { CallStatus::Ended } else { CallStatus::Failed };
+        call.end_reason = Some(EndReason::Failed);
+        self.observe(now, call, None);
+    }
+
+    /// Takes note of a call as it is now, and tells the app if that is news to this device.
+    fn observe(&mut self, now: Instant, call: Call, by: Option<Actor>) {
+        let Some(uid) = self.user.as_ref().map(|user| user.uid.clone()) else { return };
+        let device = self.settings.device_id.clone();
+        let session = call.session_id.clone();
+        let before = self.calls.get(&session);
+        let older = before.is_some_and(|b| b.status == CallStatus::Ongoing && call.status == CallStatus::Initiated);
+        if older || self.over.contains(&session) {
+            return;
+        }
+        let kind = CallEventKind::seen_by(&uid, &device, &call);
+        let news = kind != before.and_then(|before| CallEventKind::seen_by(&uid, &device, before));
+        let mine = call.has_device(&uid, &device);
+        let rings_here = kind == Some(CallEventKind::IncomingReceived);
+        if !call.status.is_over() && (mine || rings_here) {
+            self.calls.insert(session.clone(), call.clone());
+        } else if self.forget(&session).is_none() && mine {
+            self.remember_over(session.clone());
+        }
+        // Who cancels knows it.
+        let own_cancel = mine && call.end_reason == Some(EndReason::Cancelled) && call.ended_by.as_ref() == Some(&uid);
+        let Some(kind) = kind.filter(|_| news && !own_cancel) else { return };
+        let by = by.or_else(|| actor(&call, &uid));
+        self.outputs.push_back(ClientOutput::Event(CallEvent { kind, call, by }));
+        if rings_here {
+            let id = self.new_id();
+            let ringing = Command::Ringing(SessionRef { session_id: session });
+            self.enqueue(now, id, Request::Command(ringing), true);
+        }
+    }
+
+    /// The server ends the connection and says why.
+    fn bye(&mut self, now: Instant, error: Error) {
+        use ErrorCode::*;
+        match error.code() {
+            TokenMissing | TokenMalformed | TokenAlgorithm | TokenWrongKey | TokenExpired | TokenNotYetValid
+            | TokenMissingGrant | DeviceReplaced | NotSupported => self.log_out(error),
+            _ => self.give_up_connection(now, error),
+        }
+    }
+
+    fn give_up_connection(&mut self, now: Instant, error: Error) {
+        self.outputs.push_back(ClientOutput::Disconnect);
+        self.disconnected(now, error);
+    }
+
+    fn log_out(&mut self, error: Error) {
+        if !matches!(self.link, Link::Idle) {
+            self.outputs.push_back(ClientOutput::Disconnect);
+        }
+        self.link = Link::Stopped;
+        while let Some(pending) = self.pending.pop_front() {
+            self.answer(pending, Err(error.clone()));
+        }
+        self.outputs.push_back(ClientOutput::Login(LoginState::LoggedOut(error)));
+    }
+
+    fn enqueue(&mut self, now: Instant, id: RequestId, request: Request, internal: bool) {
+        if matches!(self.link, Link::Up { .. }) {
+            let message = RequestMessage::new(id.clone(), &request);
+            self.outputs.push_back(ClientOutput::Send(ClientMessage::Request(message)));
+        }
+        self.pending.push_back(Pending { id, request, until: now + self.settings.request_timeout, internal });
+    }
+
+    fn answer(&mut self, pending: Pending, result: Result<Answer>) {
+        if !pending.internal {
+            self.outputs.push_back(ClientOutput::Answer { id: pending.id, result });
+        }
+    }
+
+    fn forget(&mut self, session: &SessionId) -> Option<Call> {
+        let call = self.calls.remove(session)?;
+        self.remember_over(session.clone());
+        Some(call)
+    }
+
+    fn remember_over(&mut self, session: SessionId) {
+        if self.over.len() == REMEMBERED {
+            self.over.pop_front();
+        }
+        self.over.push_back(session);
+    }
+
+    fn new_id(&mut self) -> RequestId {
+        self.next_id += 1;
+        RequestId::new(format!("{:016x}-{}", self.id_prefix, self.next_id)).expect("a short id of plain characters")
+    }
+}
+
+/// Who brought the call to where it is, read from the call itself.
+fn actor(call: &Call, me: &Uid) -> Option<Actor> {
+    if call.status.is_over() {
+        return call.ended_by.clone().map(|uid| Actor { uid, device_id: None });
+    }
+    let other = call.participants.iter().find(|participant| participant.uid != *me)?;
+    Some(Actor { uid: other.uid.clone(), device_id: other.device_id.clone() })
+}
