@@ -17,7 +17,7 @@ import time
 
 HERE = pathlib.Path(__file__).parent
 
-# What the call must reach. The networks is loopback: these are far below what is normal there.
+# What the call must reach. The network is loopback: these are well below what is normal there.
 MIN_PESQ = 3.0
 MIN_CORRELATION = 0.8
 MIN_PSNR_DB = 28.0
@@ -68,15 +68,15 @@ class Call:
     # What is told of the call, in the words of a person.
     STORY = {
         "logged_in": "logged in",
-        "incoming_call_received": "rings",
-        "outgoing_call_ringing": "hears it ring",
+        "call.incoming_received": "rings",
+        "call.outgoing_ringing": "hears it ring",
         "accepting": "accepts",
-        "outgoing_call_accepted": "was accepted",
-        "session_joined": "joined the session",
-        "first_audio": "hears the first audio",
-        "first_video": "sees the first frame",
+        "call.outgoing_accepted": "was accepted",
+        "session.joined": "joined the session",
+        "session.first_audio": "hears the first audio",
+        "session.first_video": "sees the first frame",
         "hanging_up": "hangs up",
-        "call_ended": "the call ended",
+        "call.ended": "the call ended",
     }
 
     def __init__(self, lines):
@@ -96,7 +96,7 @@ class Call:
         return self.seen[who, event]
 
     def _take(self, who, line):
-        event = line.get("event")
+        event = name_of(line)
         if event == "statistics":
             self.latest_statistics[who] = line
             return
@@ -113,6 +113,11 @@ class Call:
 
     def between(self, a, b):
         return self.seen[b]["at_ms"] - self.seen[a]["at_ms"]
+
+
+def name_of(line):
+    """`event`, with the plane it came from in front when it is one of the engine's."""
+    return f"{line['plane']}.{line['event']}" if "plane" in line else line.get("event")
 
 
 def trill_json(arguments, env):
@@ -175,12 +180,12 @@ def run_call(trill, media, seconds, lines, programs):
     call.wait_for("bob", "logged_in", 20)
     alice, alice_env = person("alice", "call", "bob", "--duration", f"{seconds}s")
     for who in ("alice", "bob"):
-        for event in ("first_audio", "first_video"):
+        for event in ("session.first_audio", "session.first_video"):
             call.wait_for(who, event, 20)
     call.wait_for("alice", "hanging_up", seconds + 10)
     memory = {program.name: program.resident_mb() for program in programs}
     for who in ("alice", "bob"):
-        call.wait_for(who, "call_ended", 10)
+        call.wait_for(who, "call.ended", 10)
         call.wait_for(who, "exited", 10)
     logs = {
         who: json.loads(trill_json([trill, "logs", "--json"], env))["calls"]
@@ -217,7 +222,7 @@ def report(media, results):
         save_pictures(who)
 
     print("\nthe call")
-    to_audio = {who: call.between(("bob", "accepting"), (who, "first_audio")) for who in ("alice", "bob")}
+    to_audio = {who: call.between(("bob", "accepting"), (who, "session.first_audio")) for who in ("alice", "bob")}
     for who, ms in to_audio.items():
         check(f"accept to {who}'s first audio: {ms} ms (at most {MAX_ACCEPT_TO_AUDIO_MS})", ms <= MAX_ACCEPT_TO_AUDIO_MS)
     for who, records in results["logs"].items():
