@@ -49,6 +49,16 @@ impl fmt::Debug for Error {
 
 impl std::error::Error for Error {}
 
+impl serde::Serialize for Error {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        use serde::ser::SerializeStruct;
+        let mut fields = serializer.serialize_struct("Error", 2)?;
+        fields.serialize_field("code", &self.code)?;
+        fields.serialize_field("message", &self.message)?;
+        fields.end()
+    }
+}
+
 impl From<ErrorCode> for Error {
     /// An error whose general meaning says it all.
     fn from(code: ErrorCode) -> Self {
