@@ -13,6 +13,7 @@
 
 pub mod base;
 pub mod codec;
+pub mod engine;
 #[cfg(feature = "server")]
 pub mod identity;
 pub mod media;

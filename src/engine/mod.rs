@@ -1,0 +1,7 @@
+//! The engine: the one place where clocks, threads, sockets, the machines, codecs and devices meet.
+#![allow(clippy::disallowed_methods, reason = "a driver: this is where time enters")]
+
+mod completion;
+mod connect;
+
+pub use completion::Completion;
