@@ -7,6 +7,7 @@
 //! | 0 | [`base`] | identifiers, time, errors: what every layer speaks |
 //! | 1 | `identity` | user, admin and session tokens: minted and verified, the time passed in |
 //! | 1 | [`ringing`] | who calls whom: the call, its messages, a machine for each side |
+//! | 1 | [`session`] | LiveKit signalling as a client machine, the roster, what apps see of both |
 //! | 1 | [`media`] | frames, RTP payloads, jitter buffers, the mixer: everything pure about media |
 //!
 //! Imports go only downward (`tests/layering.rs`). Level 1 reads no clock and owns no thread or socket.
@@ -18,3 +19,4 @@ pub mod engine;
 pub mod identity;
 pub mod media;
 pub mod ringing;
+pub mod session;
