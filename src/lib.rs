@@ -9,6 +9,7 @@
 //! | 1 | [`ringing`] | who calls whom: the call, its messages, a machine for each side |
 //! | 1 | [`session`] | LiveKit signalling as a client machine, the roster, what apps see of both |
 //! | 1 | [`media`] | frames, RTP payloads, jitter buffers, the mixer: everything pure about media |
+//! | 2 | [`transport`] | WebRTC peer connections, behind one seam |
 //!
 //! Imports go only downward (`tests/layering.rs`). Level 1 reads no clock and owns no thread or socket.
 
@@ -20,3 +21,4 @@ pub mod identity;
 pub mod media;
 pub mod ringing;
 pub mod session;
+pub mod transport;
