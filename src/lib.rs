@@ -10,6 +10,7 @@
 //! | 1 | [`session`] | LiveKit signalling as a client machine, the roster, what apps see of both |
 //! | 1 | [`media`] | frames, RTP payloads, jitter buffers, the mixer: everything pure about media |
 //! | 2 | [`transport`] | WebRTC peer connections, behind one seam |
+//! | 4 | `server` | the server its owner hosts: HTTP, ringing, the call store, sessions |
 //!
 //! Imports go only downward (`tests/layering.rs`). Level 1 reads no clock and owns no thread or socket.
 
@@ -20,5 +21,7 @@ pub mod engine;
 pub mod identity;
 pub mod media;
 pub mod ringing;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod session;
 pub mod transport;

@@ -3,5 +3,7 @@
 
 mod completion;
 mod connect;
+mod ringing;
 
 pub use completion::Completion;
+pub use ringing::{RingClient, RingEvent, RingSettings};
