@@ -11,6 +11,7 @@
 //! | 1 | [`media`] | frames, RTP payloads, jitter buffers, the mixer: everything pure about media |
 //! | 2 | [`transport`] | WebRTC peer connections, behind one seam |
 //! | 4 | `server` | the server its owner hosts: HTTP, ringing, the call store, sessions |
+//! | 2 | [`testkit`] | bad networks from a seed, and media that tells its own delay and loss: pure as well |
 //!
 //! Imports go only downward (`tests/layering.rs`). Level 1 reads no clock and owns no thread or socket.
 
@@ -24,4 +25,5 @@ pub mod ringing;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod session;
+pub mod testkit;
 pub mod transport;
