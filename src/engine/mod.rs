@@ -3,6 +3,7 @@
 
 mod completion;
 mod connect;
+pub mod pipeline;
 mod ringing;
 
 pub use completion::Completion;
