@@ -19,5 +19,5 @@ mod tests;
 
 pub use network::local_addresses;
 pub use peer::{Notice, NoticeSender, PathStats, PeerConfig, PeerConnection};
-pub use receive::{ReceiveStats, RemoteTracks};
+pub use receive::{PacketSink, ReceiveStats, RemoteTracks};
 pub use send::{PacketSource, SendStats};

@@ -2,7 +2,6 @@
 
 use crate::base::TrackId;
 use crate::media::rtp::{AudioLevel, ReceivedPacket, RtpPacket};
-use crossbeam_channel::Sender;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -19,9 +18,12 @@ pub struct ReceiveStats {
     pub packets: u64,
     /// RTP payload.
     pub bytes: u64,
-    /// Packets for which no pipeline was there, or whose pipeline was full.
+    /// Packets for which no pipeline was there, or whose pipeline had ended.
     pub dropped: u64,
 }
+
+/// Takes one packet; must not block. False when it is not taken.
+pub type PacketSink = Box<dyn Fn(ReceivedPacket) -> bool + Send>;
 
 /// The sinks of the remote tracks, by track id. A sink may be attached before the track's first packet. Cheap to clone.
 #[derive(Clone, Default)]
@@ -29,7 +31,7 @@ pub struct RemoteTracks(Arc<Mutex<HashMap<TrackId, Arc<Slot>>>>);
 
 #[derive(Default)]
 struct Slot {
-    sink: Mutex<Option<Sender<ReceivedPacket>>>,
+    sink: Mutex<Option<PacketSink>>,
     /// Where requests to its sender go; there from the first packet on.
     remote: Mutex<Option<Arc<dyn TrackRemote>>>,
     ssrc: AtomicU32,
@@ -39,9 +41,9 @@ struct Slot {
 }
 
 impl RemoteTracks {
-    /// From now on the track's packets go there. A full sink drops them. A packet without payload is padding, sent to
+    /// From now on the track's packets go there. A packet without payload is padding, sent to
     /// probe the network: nothing to decode, but its sequence number counts.
-    pub fn attach(&self, id: &TrackId, sink: Sender<ReceivedPacket>) {
+    pub fn attach(&self, id: &TrackId, sink: PacketSink) {
         if let Some(slot) = self.slot(id) {
             *lock(&slot.sink) = Some(sink);
         }
@@ -124,7 +126,7 @@ impl Slot {
             audio_level: level.map(|byte| AudioLevel { voice: byte & 0x80 != 0, minus_dbov: byte & 0x7f }),
         };
         let packet = ReceivedPacket { packet, arrival: Instant::now() };
-        let taken = lock(&self.sink).as_ref().is_some_and(|sink| sink.try_send(packet).is_ok());
+        let taken = lock(&self.sink).as_ref().is_some_and(|sink| sink(packet));
         if !taken {
             self.dropped.fetch_add(1, Relaxed);
         }
@@ -145,11 +147,11 @@ mod tests {
     }
 
     #[test]
-    fn packets_go_to_the_attached_sink_and_a_full_one_drops_and_counts() {
+    fn packets_go_to_the_attached_sink_and_what_it_does_not_take_is_counted() {
         let tracks = RemoteTracks::default();
         let id = TrackId::new("TR_1").unwrap();
         let (sink, packets) = crossbeam_channel::bounded(1);
-        tracks.attach(&id, sink);
+        tracks.attach(&id, Box::new(move |packet| sink.try_send(packet).is_ok()));
         let slot = tracks.slot(&id).unwrap();
         slot.take(packet(1), 0);
         slot.take(packet(2), 0);
