@@ -3,9 +3,5 @@
 
 mod completion;
 mod connect;
-pub mod pipeline;
-mod ringing;
-pub mod session;
 
 pub use completion::Completion;
-pub use ringing::{RingClient, RingEvent, RingSettings};

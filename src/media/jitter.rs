@@ -37,11 +37,10 @@ pub enum Pull {
     Packet(Bytes),
     /// Decode both packets and cross-fade them into the length of one: the delay is too long.
     Merge(Bytes, Bytes),
-    /// A packet of so many samples was lost and this is its successor: decode the FEC in it. It comes again as
-    /// [`Pull::Packet`].
-    Fec(Bytes, usize),
-    /// Conceal so many samples, a multiple of 2.5 ms.
-    Conceal(usize),
+    /// A packet was lost and this is its successor: decode the FEC in it. It comes again as [`Pull::Packet`].
+    Fec(Bytes),
+    /// Conceal 20 ms.
+    Conceal,
     /// Nothing is playing: 20 ms of silence.
     Silence,
 }
@@ -59,7 +58,7 @@ pub struct JitterStats {
     pub invalid: u64,
     /// Given up because the buffer was full or the stream began anew.
     pub discarded: u64,
-    /// Pieces of audio, mostly of 20 ms, that were concealed.
+    /// Frames of 20 ms that were concealed.
     pub concealed: u64,
     pub fec_recovered: u64,
     /// Merged with their successor to shorten the delay.
@@ -239,7 +238,7 @@ impl JitterBuffer {
         if !self.silent {
             self.stats.concealed += 1;
         }
-        Some(Pull::Conceal(FRAME_SAMPLES))
+        Some(Pull::Conceal)
     }
 
     fn play(&mut self, slot: Slot, quiet: bool) -> Option<Pull> {
@@ -279,7 +278,7 @@ impl JitterBuffer {
             self.next_sequence = Some(slot.sequence);
             self.next_time = slot.time;
             self.put_back(slot);
-            return Some(Pull::Conceal(FRAME_SAMPLES));
+            return Some(Pull::Conceal);
         }
         Some(Pull::Packet(slot.payload))
     }
@@ -302,18 +301,17 @@ impl JitterBuffer {
         }
         self.count_lost(1);
         self.next_sequence = Some(next + 1);
-        let missing = self.last_samples;
-        self.next_time += missing;
+        self.next_time += self.last_samples;
         self.concealed += 1;
         let successor = self.slots[index(next + 1)].as_ref().filter(|s| s.sequence == next + 1 && s.samples > 0);
         if self.concealed == 1
             && let Some(slot) = successor
         {
             self.stats.fec_recovered += 1;
-            return Some(Pull::Fec(slot.payload.clone(), missing as usize));
+            return Some(Pull::Fec(slot.payload.clone()));
         }
         self.stats.concealed += 1;
-        Some(Pull::Conceal(missing as usize))
+        Some(Pull::Conceal)
     }
 
     fn count_lost(&mut self, packets: i64) {

@@ -11,5 +11,4 @@ pub mod level;
 pub mod mixer;
 pub mod opus;
 pub mod rtp;
-pub mod scale;
 pub mod vp8;

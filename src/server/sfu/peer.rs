@@ -1,0 +1,390 @@
+//! One WebRTC connection of a participant: an str0m `Rtc`, fed and drained by its contract.
+//!
+//! Every change to the `Rtc` is followed by [`Peer::drive`], which drains it. A participant has two peers: it offers on
+//! the publisher, we offer on the subscriber, one offer at a time.
+
+use super::room::{Output, RouteKey};
+use crate::base::{Error, ErrorCode, Result};
+use std::collections::{HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
+use str0m::channel::{ChannelConfig, ChannelId, Reliability};
+use str0m::config::{CryptoProvider, DtlsCert};
+use str0m::format::Codec;
+use str0m::media::{Direction, MediaKind, Mid, Pt};
+use str0m::net::{DatagramRecv, Protocol, Receive};
+use str0m::{Candidate, Event, IceConnectionState, Input, Rtc};
+
+/// How often str0m reports loss and round-trip time.
+const STATS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Packets kept for retransmission on each video stream.
+const RETRANSMIT_PACKETS: usize = 1024;
+
+/// Remote candidates taken of one client. ICE-lite needs none of them; they only speed up demultiplexing.
+const MAX_REMOTE_CANDIDATES: usize = 32;
+
+/// Source addresses that may be bound to one connection at one time: candidate pairs of a client with many networks.
+const MAX_SOURCES: usize = 16;
+
+/// Reliable messages that wait for a slow receiver, in bytes. Over it, it has fallen behind for good.
+const MAX_BACKLOG: usize = 2 * 1024 * 1024;
+
+/// Draining more than this in one go means that str0m and we disagree about time.
+const MAX_DRAIN: usize = 100_000;
+
+/// What all peers of a server share.
+pub(super) struct PeerSettings {
+    pub crypto: Arc<CryptoProvider>,
+    pub certificate: DtlsCert,
+    /// What clients are told to send to.
+    pub candidates: Vec<SocketAddr>,
+}
+
+/// Which of the two LiveKit data channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Channel {
+    Reliable,
+    Lossy,
+}
+
+/// A change to the media that a subscriber gets.
+#[derive(Debug)]
+pub(super) struct Changes {
+    /// Kind, stream id and track id of each new section.
+    pub add: Vec<(MediaKind, String, String)>,
+    pub stop: Vec<Mid>,
+    pub restart_ice: bool,
+    pub open_channels: bool,
+}
+
+impl Changes {
+    pub fn is_empty(&self) -> bool {
+        self.add.is_empty() && self.stop.is_empty() && !self.restart_ice && !self.open_channels
+    }
+}
+
+pub(super) struct Peer {
+    rtc: Rtc,
+    wake: Instant,
+    pending: Option<SdpPendingOffer>,
+    reliable: Option<ChannelId>,
+    lossy: Option<ChannelId>,
+    backlog: VecDeque<Vec<u8>>,
+    backlog_bytes: usize,
+    routes: HashSet<RouteKey>,
+    remote_candidates: usize,
+    ice_connected: bool,
+    connected_once: bool,
+    /// Since when it should be connected and is not.
+    down_since: Option<Instant>,
+}
+
+impl Peer {
+    pub fn new(now: Instant, settings: &PeerSettings) -> Self {
+        let mut rtc = Rtc::builder()
+            .set_crypto_provider(settings.crypto.clone())
+            .set_dtls_cert(settings.certificate.clone())
+            .set_ice_lite(true)
+            .set_rtp_mode(true)
+            .clear_codecs()
+            .enable_opus(true, false)
+            .enable_vp8(true)
+            .set_send_buffer_video(RETRANSMIT_PACKETS)
+            .set_stats_interval(Some(STATS_INTERVAL))
+            .build(now);
+        for address in &settings.candidates {
+            match Candidate::host(*address, "udp") {
+                Ok(candidate) => drop(rtc.add_local_candidate(candidate)),
+                Err(error) => tracing::warn!(%address, %error, "an address is of no use as an ICE candidate"),
+            }
+        }
+        Self {
+            rtc,
+            wake: now,
+            pending: None,
+            reliable: None,
+            lossy: None,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            routes: HashSet::new(),
+            remote_candidates: 0,
+            ice_connected: false,
+            connected_once: false,
+            down_since: None,
+        }
+    }
+
+    /// From now on it should come up: the other side has, or is about to get, what it needs for that.
+    pub fn expect(&mut self, now: Instant) {
+        if !self.is_connected() {
+            self.down_since.get_or_insert(now);
+        }
+    }
+
+    /// It has time again to come up: signalling has come back.
+    pub fn expect_again(&mut self, now: Instant) {
+        self.down_since = self.down_since.map(|_| now);
+    }
+
+    /// It has been down for longer than that.
+    pub fn is_overdue(&self, now: Instant, timeout: Duration) -> bool {
+        self.down_since.is_some_and(|since| now.saturating_duration_since(since) >= timeout)
+    }
+
+    /// When [`Peer::timeout`] is due.
+    pub fn wake(&self) -> Instant {
+        self.wake
+    }
+
+    /// ICE is up now.
+    pub fn is_connected(&self) -> bool {
+        self.ice_connected && self.rtc.is_alive()
+    }
+
+    /// Media has been able to flow at some time.
+    pub fn was_connected(&self) -> bool {
+        self.connected_once
+    }
+
+    /// False once the other side has closed it or it has failed.
+    pub fn is_alive(&self) -> bool {
+        self.rtc.is_alive()
+    }
+
+    /// The raw connection, for media. Follow with [`Peer::drive`].
+    pub fn rtc(&mut self) -> &mut Rtc {
+        &mut self.rtc
+    }
+
+    /// Makes the server send this connection's datagrams here: for each ICE user name fragment, and each source address.
+    fn bind(&mut self, key: RouteKey, outputs: &mut VecDeque<Output>) {
+        let sources = || self.routes.iter().filter(|key| matches!(key, RouteKey::Source(_))).count();
+        if matches!(key, RouteKey::Source(_)) && sources() >= MAX_SOURCES {
+            return;
+        }
+        if self.routes.insert(key.clone()) {
+            outputs.push_back(Output::Bind(key));
+        }
+    }
+
+    /// Binds the present user name fragment. It changes with each ICE restart.
+    pub fn bind_credentials(&mut self, outputs: &mut VecDeque<Output>) {
+        let ufrag = self.rtc.direct_api().local_ice_credentials().ufrag;
+        self.bind(RouteKey::Ufrag(ufrag), outputs);
+    }
+
+    /// The keys that lead to this peer, for its end.
+    pub fn routes(&self) -> impl Iterator<Item = &RouteKey> {
+        self.routes.iter()
+    }
+
+    /// A datagram that came in for this connection. Not taken when it does not belong to it after all.
+    pub fn receive(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        destination: SocketAddr,
+        datagram: &[u8],
+        outputs: &mut VecDeque<Output>,
+    ) -> Result<bool> {
+        let Ok(contents) = DatagramRecv::try_from(datagram) else { return Ok(false) };
+        let input = Input::Receive(now, Receive { proto: Protocol::Udp, source, destination, contents });
+        if !self.rtc.accepts(&input) {
+            return Ok(false);
+        }
+        if !self.routes.contains(&RouteKey::Source(source)) {
+            self.bind(RouteKey::Source(source), outputs);
+        }
+        self.rtc.handle_input(input).map_err(failed)?;
+        Ok(true)
+    }
+
+    pub fn timeout(&mut self, now: Instant) -> Result<()> {
+        self.rtc.handle_input(Input::Timeout(now)).map_err(failed)
+    }
+
+    /// Drains what the last change led to: datagrams into `outputs`, the rest into `events`.
+    pub fn drive(&mut self, now: Instant, outputs: &mut VecDeque<Output>, events: &mut Vec<Event>) -> Result<()> {
+        for _ in 0..MAX_DRAIN {
+            match self.rtc.poll_output().map_err(failed)? {
+                str0m::Output::Transmit(transmit) => outputs.push_back(Output::Transmit {
+                    source: transmit.source,
+                    destination: transmit.destination,
+                    contents: transmit.contents.into(),
+                }),
+                str0m::Output::Event(event) => {
+                    self.notice(now, &event);
+                    events.push(event);
+                }
+                // What was written is sent when time moves, even if by nothing.
+                str0m::Output::Timeout(at) if at <= now && self.rtc.is_alive() => self.timeout(now)?,
+                str0m::Output::Timeout(at) => {
+                    self.wake = at;
+                    return Ok(());
+                }
+            }
+        }
+        Err(Error::new(ErrorCode::Internal, "a media connection does not come to rest"))
+    }
+
+    fn notice(&mut self, now: Instant, event: &Event) {
+        match event {
+            Event::Connected => self.connected_once = true,
+            Event::IceConnectionStateChange(state) => {
+                self.ice_connected = matches!(state, IceConnectionState::Connected | IceConnectionState::Completed);
+                self.down_since = if self.ice_connected { None } else { self.down_since.or(Some(now)) };
+            }
+            Event::ChannelOpen(id, label) => match label.as_str() {
+                "_reliable" => self.reliable = Some(*id),
+                "_lossy" => self.lossy = Some(*id),
+                _ => {}
+            },
+            Event::ChannelClose(id) => {
+                self.reliable = self.reliable.filter(|open| open != id);
+                self.lossy = self.lossy.filter(|open| open != id);
+            }
+            Event::ChannelBufferedAmountLow(_) => self.flush_backlog(),
+            _ => {}
+        }
+    }
+
+    /// Which data channel that is.
+    pub fn channel(&self, id: ChannelId) -> Option<Channel> {
+        match Some(id) {
+            id if id == self.reliable => Some(Channel::Reliable),
+            id if id == self.lossy => Some(Channel::Lossy),
+            _ => None,
+        }
+    }
+
+    /// Takes the other side's offer and gives the answer.
+    pub fn answer(&mut self, offer: &str, outputs: &mut VecDeque<Output>) -> Result<String> {
+        let offer = SdpOffer::from_sdp_string(offer).map_err(|e| malformed_sdp("offer", e))?;
+        let answer = self.rtc.sdp_api().accept_offer(offer).map_err(|e| malformed_sdp("offer", e))?;
+        self.bind_credentials(outputs);
+        Ok(answer.to_sdp_string())
+    }
+
+    /// True while an offer of ours waits for its answer.
+    pub fn is_negotiating(&self) -> bool {
+        self.pending.is_some()
+    }
+
+    /// Offers `changes`: the SDP, and the mid of each added section in its order. Nothing when nothing changes.
+    pub fn offer(&mut self, changes: &Changes, outputs: &mut VecDeque<Output>) -> Option<(String, Vec<Mid>)> {
+        let mut api = self.rtc.sdp_api();
+        if changes.open_channels {
+            let channel = |label: &str, ordered, reliability| ChannelConfig {
+                label: label.into(),
+                ordered,
+                reliability,
+                ..Default::default()
+            };
+            let lossy = Reliability::MaxRetransmits { retransmits: 0 };
+            api.add_channel_with_config(channel("_reliable", true, Reliability::Reliable));
+            api.add_channel_with_config(channel("_lossy", false, lossy));
+        }
+        for mid in &changes.stop {
+            api.stop_media(*mid);
+        }
+        let mids = changes.add.iter().map(|(kind, stream, track)| {
+            api.add_media(*kind, Direction::SendOnly, Some(stream.clone()), Some(track.clone()), None)
+        });
+        let mids = mids.collect();
+        let restarted = changes.restart_ice.then(|| api.ice_restart(true));
+        let (offer, pending) = api.apply()?;
+        self.pending = Some(pending);
+        if let Some(credentials) = restarted {
+            self.bind(RouteKey::Ufrag(credentials.ufrag), outputs);
+        }
+        Some((offer.to_sdp_string(), mids))
+    }
+
+    /// Takes the answer to the outstanding offer. False when there is none: an answer that came twice.
+    pub fn accept(&mut self, answer: &str) -> Result<bool> {
+        let Some(pending) = self.pending.take() else { return Ok(false) };
+        let answer = SdpAnswer::from_sdp_string(answer).map_err(|e| malformed_sdp("answer", e))?;
+        self.rtc.sdp_api().accept_answer(pending, answer).map_err(|e| malformed_sdp("answer", e))?;
+        Ok(true)
+    }
+
+    /// Gives up the outstanding offer: its answer was lost with the signalling connection.
+    pub fn forget_offer(&mut self) {
+        self.pending = None;
+    }
+
+    /// A trickled candidate, as in `RTCIceCandidateInit.candidate`. Ones that mean nothing here (mDNS names) are passed over.
+    pub fn add_candidate(&mut self, candidate: &str) {
+        if self.remote_candidates >= MAX_REMOTE_CANDIDATES {
+            return;
+        }
+        if let Ok(candidate) = Candidate::from_sdp_string(candidate) {
+            self.remote_candidates += 1;
+            self.rtc.add_remote_candidate(candidate);
+        }
+    }
+
+    pub fn is_audio(&self, mid: Mid) -> bool {
+        self.rtc.media(mid).is_some_and(|media| media.kind() == MediaKind::Audio)
+    }
+
+    /// The payload type that was agreed for a codec on that section.
+    pub fn payload_type(&self, mid: Mid, codec: Codec) -> Option<Pt> {
+        let agreed = self.rtc.media(mid)?.remote_pts();
+        let params = self.rtc.codec_config().params().iter();
+        params.filter(|p| p.spec().codec == codec).map(|p| p.pt()).find(|pt| agreed.contains(pt))
+    }
+
+    /// True when data can be sent here.
+    pub fn has_channel(&self, channel: Channel) -> bool {
+        self.channel_id(channel).is_some()
+    }
+
+    /// Sends a message. False when it was dropped, as the receiver is too slow or the channel is not open.
+    pub fn send(&mut self, channel: Channel, message: &[u8]) -> bool {
+        let Some(id) = self.channel_id(channel) else { return false };
+        let behind = channel == Channel::Reliable && !self.backlog.is_empty();
+        if !behind {
+            let Some(mut open) = self.rtc.channel(id) else { return false };
+            if open.write(true, message).unwrap_or(false) {
+                return true;
+            }
+            open.set_buffered_amount_low_threshold(MAX_BACKLOG / 64);
+        }
+        if channel == Channel::Lossy || self.backlog_bytes + message.len() > MAX_BACKLOG {
+            return false;
+        }
+        self.backlog_bytes += message.len();
+        self.backlog.push_back(message.to_vec());
+        true
+    }
+
+    fn flush_backlog(&mut self) {
+        let Some(mut open) = self.reliable.and_then(|id| self.rtc.channel(id)) else { return };
+        while let Some(message) = self.backlog.front() {
+            if !open.write(true, message).unwrap_or(false) {
+                return;
+            }
+            self.backlog_bytes -= message.len();
+            self.backlog.pop_front();
+        }
+    }
+
+    fn channel_id(&self, channel: Channel) -> Option<ChannelId> {
+        match channel {
+            Channel::Reliable => self.reliable,
+            Channel::Lossy => self.lossy,
+        }
+    }
+}
+
+fn failed(error: str0m::RtcError) -> Error {
+    Error::new(ErrorCode::ConnectionLost, format!("the media connection failed: {error}"))
+}
+
+fn malformed_sdp(what: &str, error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorCode::Malformed, format!("the SDP {what} cannot be used: {error}"))
+}
