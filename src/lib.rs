@@ -9,11 +9,17 @@
 //! | 1 | [`ringing`] | who calls whom: the call, its messages, a machine for each side |
 //! | 1 | [`session`] | LiveKit signalling as a client machine, the roster, what apps see of both |
 //! | 1 | [`media`] | frames, RTP payloads, jitter buffers, the mixer: everything pure about media |
+//! | 2 | [`codec`] | Opus and VP8 behind two small traits each |
+//! | 2 | [`device`] | where media comes from and goes to: files, tones, callbacks, microphone and speaker |
+//! | 2 | [`transport`] | WebRTC peer connections, behind one seam |
+//! | 4 | `server` | the server its owner hosts: HTTP, ringing, the call store, sessions |
+//! | 2 | [`testkit`] | bad networks from a seed, and media that tells its own delay and loss: pure as well |
 //!
 //! Imports go only downward (`tests/layering.rs`). Level 1 reads no clock and owns no thread or socket.
 
 pub mod base;
 pub mod codec;
+pub mod device;
 pub mod engine;
 #[cfg(feature = "server")]
 pub mod identity;
@@ -22,3 +28,5 @@ pub mod ringing;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod session;
+pub mod testkit;
+pub mod transport;

@@ -14,6 +14,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("codec", 2),
     ("device", 2),
     ("transport", 2),
+    ("testkit", 2),
     ("engine", 3),
     ("capi", 4),
     ("server", 4),

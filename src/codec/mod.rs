@@ -44,9 +44,9 @@ pub struct EncodedVideo<'a> {
 
 /// Pictures to encoded ones.
 pub trait VideoEncoder: Send {
-    /// Encodes a picture; of another size than the one before, it becomes a key frame. The answer is valid until the
-    /// next call; `None`: the picture was left out to hold the bitrate.
-    fn encode(&mut self, frame: &VideoFrame, key: bool) -> Result<Option<EncodedVideo<'_>>>;
+    /// Encodes a picture that is shown at `time`; of another size than the one before, it becomes a key frame. The
+    /// answer is valid until the next call; `None`: the picture was left out to hold the bitrate.
+    fn encode(&mut self, frame: &VideoFrame, time: Duration, key: bool) -> Result<Option<EncodedVideo<'_>>>;
 
     /// In bits a second, from the next picture on.
     fn set_bitrate(&mut self, bps: u32) -> Result<()>;

@@ -61,7 +61,7 @@ impl Vp8Encoder {
 }
 
 impl VideoEncoder for Vp8Encoder {
-    fn encode(&mut self, frame: &VideoFrame, key: bool) -> Result<Option<EncodedVideo<'_>>> {
+    fn encode(&mut self, frame: &VideoFrame, time: Duration, key: bool) -> Result<Option<EncodedVideo<'_>>> {
         let (width, height) = (frame.width(), frame.height());
         if self.context.as_ref().is_some_and(|c| (c.config.g_w, c.config.g_h) != (width, height)) {
             self.context = None;
@@ -75,7 +75,7 @@ impl VideoEncoder for Vp8Encoder {
             }
         };
         let usual = i64::from(90_000 / self.max_fps);
-        let pts = (RtpClock::VIDEO.ticks(frame.timestamp) as i64).max(self.last_pts + 1);
+        let pts = (RtpClock::VIDEO.ticks(time) as i64).max(self.last_pts + 1);
         let duration = if self.last_pts < 0 { usual } else { (pts - self.last_pts).min(90_000) };
         self.last_pts = pts;
         context.encode(frame, pts, duration as c_ulong, key)

@@ -3,5 +3,9 @@
 
 mod completion;
 mod connect;
+pub mod pipeline;
+mod ringing;
+pub mod session;
 
 pub use completion::Completion;
+pub use ringing::{RingClient, RingEvent, RingSettings};

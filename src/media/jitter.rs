@@ -37,10 +37,11 @@ pub enum Pull {
     Packet(Bytes),
     /// Decode both packets and cross-fade them into the length of one: the delay is too long.
     Merge(Bytes, Bytes),
-    /// A packet was lost and this is its successor: decode the FEC in it. It comes again as [`Pull::Packet`].
-    Fec(Bytes),
-    /// Conceal 20 ms.
-    Conceal,
+    /// A packet of so many samples was lost and this is its successor: decode the FEC in it. It comes again as
+    /// [`Pull::Packet`].
+    Fec(Bytes, usize),
+    /// Conceal so many samples, a multiple of 2.5 ms.
+    Conceal(usize),
     /// Nothing is playing: 20 ms of silence.
     Silence,
 }
@@ -58,7 +59,7 @@ pub struct JitterStats {
     pub invalid: u64,
     /// Given up because the buffer was full or the stream began anew.
     pub discarded: u64,
-    /// Frames of 20 ms that were concealed.
+    /// Pieces of audio, mostly of 20 ms, that were concealed.
     pub concealed: u64,
     pub fec_recovered: u64,
     /// Merged with their successor to shorten the delay.
@@ -238,7 +239,7 @@ impl JitterBuffer {
         if !self.silent {
             self.stats.concealed += 1;
         }
-        Some(Pull::Conceal)
+        Some(Pull::Conceal(FRAME_SAMPLES))
     }
 
     fn play(&mut self, slot: Slot, quiet: bool) -> Option<Pull> {
@@ -278,7 +279,7 @@ impl JitterBuffer {
             self.next_sequence = Some(slot.sequence);
             self.next_time = slot.time;
             self.put_back(slot);
-            return Some(Pull::Conceal);
+            return Some(Pull::Conceal(FRAME_SAMPLES));
         }
         Some(Pull::Packet(slot.payload))
     }
@@ -301,17 +302,18 @@ impl JitterBuffer {
         }
         self.count_lost(1);
         self.next_sequence = Some(next + 1);
-        self.next_time += self.last_samples;
+        let missing = self.last_samples;
+        self.next_time += missing;
         self.concealed += 1;
         let successor = self.slots[index(next + 1)].as_ref().filter(|s| s.sequence == next + 1 && s.samples > 0);
         if self.concealed == 1
             && let Some(slot) = successor
         {
             self.stats.fec_recovered += 1;
-            return Some(Pull::Fec(slot.payload.clone()));
+            return Some(Pull::Fec(slot.payload.clone(), missing as usize));
         }
         self.stats.concealed += 1;
-        Some(Pull::Conceal)
+        Some(Pull::Conceal(missing as usize))
     }
 
     fn count_lost(&mut self, packets: i64) {

@@ -11,4 +11,5 @@ pub mod level;
 pub mod mixer;
 pub mod opus;
 pub mod rtp;
+pub mod scale;
 pub mod vp8;

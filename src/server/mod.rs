@@ -1,3 +1,137 @@
-//! The server: ringing, the call store and the SFU.
+//! The server its owner hosts: ringing, the call store, sessions.
+//!
+//! Level 4, on levels 0 and 1 alone: it links neither engine nor devices nor codecs.
+//!
+//! - [`config`](ServerConfig): what an owner sets.
+//! - `http`, `socket`, `api`: REST, and one WebSocket for each device.
+//! - `ringing`: the task that owns the ringing machine, and makes each change durable before anybody hears of it.
+//! - [`sfu`]: sessions: LiveKit's signalling and the forwarding of media.
+//! - `store`: users and calls in SQLite, behind one trait.
+//! - `metrics`: what `/metrics` shows.
 
+#![allow(clippy::disallowed_methods, reason = "a driver: this is where time enters")]
+
+mod api;
+mod config;
+mod http;
+mod metrics;
+#[allow(dead_code, reason = "half of it is for the SFU, which is plugged in next")]
+mod ringing;
 pub mod sfu;
+mod socket;
+mod store;
+
+pub use config::{ApiKeyConfig, CallConfig, LimitConfig, ServerConfig};
+
+use crate::base::{Error, ErrorCode, Result};
+use crate::ringing::service::Service;
+use api::Api;
+use metrics::Metrics;
+use ringing::{Driver, Ringing};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Database, SqliteStore, Store};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+/// How long a shutdown waits for devices to take their goodbye.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A running server. Dropping it stops it at once; [`Server::shutdown`] says goodbye first.
+pub struct Server {
+    http_addr: SocketAddr,
+    ringing: Ringing,
+    store: Arc<dyn Store>,
+    stop: watch::Sender<bool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Opens the store, takes up the calls in it, and listens. Needs a tokio runtime.
+    ///
+    /// Errors: `configuration`, `port_in_use`, `store_failed`.
+    pub async fn start(config: ServerConfig) -> Result<Self> {
+        config.check()?;
+        let keys = Arc::new(config.keys()?);
+        let Database::Sqlite(path) = config.database()?;
+        // The port before the store: a second server by mistake must not touch the first one's calls.
+        let listener = bind(config.http).await?;
+        let http_addr = listener.local_addr().map_err(|e| internal("the HTTP address", e))?;
+        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).await?);
+        let metrics = Arc::new(Metrics::new()?);
+        let service = Service::new(config.service(), config.ping_interval, rand::random());
+        let (ringing, driver) = Driver::new(service, store.clone(), metrics.clone()).await?;
+
+        let api = Api {
+            keys,
+            store: store.clone(),
+            ringing: ringing.clone(),
+            metrics,
+            session_url: config.session_url.as_deref().map(Arc::from),
+            session_token_ttl: config.session_token_ttl,
+            ping_interval: config.ping_interval,
+            max_connections: config.limits.connections,
+            requests_per_second: config.limits.requests_per_second,
+        };
+        let (stop, stopped) = watch::channel(false);
+        let tasks = vec![
+            tokio::spawn(driver.run(|session, reason| tracing::info!(%session, %reason, "call over"))),
+            tokio::spawn(serve_http(listener, http::router(api), stopped)),
+        ];
+        tracing::info!(%http_addr, "server started");
+        Ok(Self { http_addr, ringing, store, stop, tasks })
+    }
+
+    /// Where HTTP and WebSocket listen.
+    pub fn http_addr(&self) -> SocketAddr {
+        self.http_addr
+    }
+
+    /// Tells every device to come back later, finishes what is being stored, and stops. Takes 4 s at the most. Calls
+    /// stay in the store: the next start takes them up.
+    pub async fn shutdown(mut self) {
+        self.ringing.stop().await;
+        self.stop.send_replace(true);
+        let tasks = std::mem::take(&mut self.tasks);
+        let aborts: Vec<_> = tasks.iter().map(|task| task.abort_handle()).collect();
+        let finished = futures_util::future::join_all(tasks);
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, finished).await.is_err() {
+            aborts.iter().for_each(|task| task.abort());
+        }
+        tokio::time::timeout(Duration::from_secs(1), self.store.close()).await.ok();
+        tracing::info!("server stopped");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+async fn serve_http(listener: TcpListener, router: axum::Router, mut stopped: watch::Receiver<bool>) {
+    let stop = async move {
+        // An error means that the server was dropped.
+        stopped.wait_for(|stop| *stop).await.ok();
+    };
+    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
+        tracing::error!(%error, "HTTP stopped");
+    }
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            Error::new(ErrorCode::PortInUse, format!("http: another program listens on {address}"))
+        }
+        _ => Error::new(ErrorCode::Configuration, format!("http: cannot listen on {address}: {error}")),
+    })
+}
+
+fn internal(doing: &str, error: impl std::fmt::Display) -> Error {
+    Error::new(ErrorCode::Internal, format!("{doing}: {error}"))
+}

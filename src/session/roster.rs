@@ -231,9 +231,10 @@ impl Roster {
     }
 
     fn remove(&mut self, identity: &ParticipantIdentity, events: &mut Vec<SessionEvent>) {
-        let Some(participant) = self.others.remove(identity) else { return };
-        for track in &participant.tracks {
+        let Some(mut participant) = self.others.remove(identity) else { return };
+        for track in &mut participant.tracks {
             track.tell_end(identity, events);
+            track.subscribed = false;
         }
         events.push(SessionEvent::ParticipantLeft { participant });
     }

@@ -21,6 +21,15 @@ pub struct KeyOptions {
 }
 
 impl KeyOptions {
+    pub fn dev(&self) -> bool {
+        self.dev
+    }
+
+    /// The id and the secret, when both were given.
+    pub fn pair(&self) -> Option<(String, String)> {
+        self.api_key.clone().zip(self.api_secret.clone())
+    }
+
     pub fn key(&self) -> Result<ApiKey> {
         match (self.dev, &self.api_key, &self.api_secret) {
             (true, ..) => dev_key(),

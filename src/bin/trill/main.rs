@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods, reason = "a driver: this is where time enters")]
 
 mod keys;
+mod output;
+mod serve;
 mod token;
 
 use clap::{Parser, Subcommand};
@@ -18,11 +20,13 @@ struct Trill {
 
 #[derive(Subcommand)]
 enum Command {
+    Serve(serve::ServeCommand),
     Token(token::TokenCommand),
 }
 
 fn main() -> ExitCode {
     let result = match Trill::parse().command {
+        Command::Serve(command) => command.run(),
         Command::Token(command) => command.run(),
     };
     match result {

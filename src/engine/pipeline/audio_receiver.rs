@@ -1,0 +1,305 @@
+//! RTP, jitter buffers, Opus, mixer, sink: one thread for all that a session hears.
+
+use super::stats::{AudioReceiverStats, add, set};
+use super::worker::{Stop, Worker};
+use super::{FirstMedia, PacketInput};
+use crate::base::{ErrorCode, Result};
+use crate::codec::AudioDecoder;
+use crate::codec::opus::OpusDecoder;
+use crate::device::{AudioSink, Pacer};
+use crate::media::frame::{AudioFrame, FRAME_SAMPLES};
+use crate::media::jitter::{JitterBuffer, Pull};
+use crate::media::level::minus_dbov;
+use crate::media::mixer::Mixer;
+use crate::media::opus::MAX_PACKET_SAMPLES;
+use crate::media::rtp::ReceivedPacket;
+use crossbeam_channel::{Receiver, Sender};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+/// Packets of one track that wait for the playout thread: over a second.
+const QUEUE: usize = 64;
+/// What a sink that plays at its own pace has waiting: its caller wakes up late now and then.
+const AHEAD: Duration = Duration::from_millis(40);
+/// Softer than this, in dB below overload, a frame more or less is not heard.
+const QUIET: u8 = 50;
+
+/// Plays all the audio tracks of a session, mixed, until it is dropped.
+pub struct Playout {
+    _worker: Worker,
+    commands: Sender<Command>,
+    next_id: AtomicU64,
+}
+
+enum Command {
+    Add(Box<Track>),
+    Remove(u64),
+}
+
+impl Playout {
+    /// Mixed audio goes to `sink` every 20 ms: silence when nobody talks. It is called on the playout thread.
+    pub fn start(sink: Box<dyn AudioSink>) -> Result<Self> {
+        // Nobody adds tracks faster than the thread looks; unbounded, so that adding never blocks.
+        let (commands, received) = crossbeam_channel::unbounded();
+        let worker = Worker::spawn("trill-playout", move |stop| Mix::new(sink, received).run(stop))?;
+        Ok(Self { _worker: worker, commands, next_id: AtomicU64::new(0) })
+    }
+
+    /// Adds a remote track. `tap` gets what is heard of it alone, every 20 ms; `first` is told when its first packet
+    /// was played. Both are called on the playout thread. Fails with `codec`, or `shut_down`.
+    pub fn add(&self, tap: Option<Box<dyn AudioSink>>, first: FirstMedia) -> Result<AudioReceiver> {
+        let id = self.next_id.fetch_add(1, Relaxed);
+        let stats = Arc::new(AudioReceiverStats::default());
+        let (input, packets) = PacketInput::bounded(QUEUE);
+        let track = Track {
+            id,
+            packets,
+            input: input.clone(),
+            jitter: JitterBuffer::default(),
+            decoder: OpusDecoder::new()?,
+            samples: Samples::default(),
+            quiet: true,
+            started: false,
+            tap,
+            first: Some(first),
+            stats: stats.clone(),
+        };
+        self.commands.send(Command::Add(Box::new(track))).map_err(|_| crate::base::Error::from(ErrorCode::ShutDown))?;
+        Ok(AudioReceiver { id, commands: self.commands.clone(), input, stats })
+    }
+}
+
+/// One remote audio track in a [`Playout`], until it is dropped.
+pub struct AudioReceiver {
+    id: u64,
+    commands: Sender<Command>,
+    input: PacketInput,
+    stats: Arc<AudioReceiverStats>,
+}
+
+impl AudioReceiver {
+    /// Where the transport puts the track's packets.
+    pub fn input(&self) -> PacketInput {
+        self.input.clone()
+    }
+
+    pub fn stats(&self) -> Arc<AudioReceiverStats> {
+        self.stats.clone()
+    }
+}
+
+impl Drop for AudioReceiver {
+    fn drop(&mut self) {
+        // No playout, no track.
+        let _ = self.commands.send(Command::Remove(self.id));
+    }
+}
+
+struct Mix {
+    /// `None` after it failed.
+    sink: Option<Box<dyn AudioSink>>,
+    commands: Receiver<Command>,
+    tracks: Vec<Track>,
+    mixer: Mixer,
+    pacer: Pacer,
+}
+
+impl Mix {
+    fn new(sink: Box<dyn AudioSink>, commands: Receiver<Command>) -> Self {
+        Self { sink: Some(sink), commands, tracks: Vec::new(), mixer: Mixer::default(), pacer: Pacer::new(50, 1) }
+    }
+
+    fn run(mut self, stop: Stop) {
+        let mut frame = AudioFrame::SILENCE;
+        while !stop.is_set() {
+            if !self.wait() {
+                continue;
+            }
+            while let Ok(command) = self.commands.try_recv() {
+                match command {
+                    Command::Add(track) => self.tracks.push(*track),
+                    Command::Remove(id) => self.tracks.retain(|track| track.id != id),
+                }
+            }
+            let now = Instant::now();
+            for track in &mut self.tracks {
+                track.next_frame(now, &mut frame);
+                self.mixer.add(&frame);
+            }
+            self.mixer.finish(&mut frame);
+            if let Some(sink) = &mut self.sink
+                && let Err(error) = sink.play(&frame)
+            {
+                tracing::warn!(%error, "received audio is no longer played");
+                self.sink = None;
+            }
+            self.tracks.iter_mut().for_each(|track| track.tell_first());
+        }
+    }
+
+    /// Until the next frame is wanted: by the sink's clock if it has one, so that nothing piles up or runs dry.
+    fn wait(&mut self) -> bool {
+        match self.sink.as_ref().and_then(|sink| sink.queued()) {
+            Some(queued) if queued > AHEAD => {
+                std::thread::sleep((queued - AHEAD).min(Duration::from_millis(20)));
+                false
+            }
+            Some(_) => true,
+            None => self.pacer.wait(),
+        }
+    }
+}
+
+struct Track {
+    id: u64,
+    packets: Receiver<ReceivedPacket>,
+    input: PacketInput,
+    jitter: JitterBuffer,
+    decoder: OpusDecoder,
+    samples: Samples,
+    /// What was played last was quiet.
+    quiet: bool,
+    /// A packet was played.
+    started: bool,
+    tap: Option<Box<dyn AudioSink>>,
+    first: Option<FirstMedia>,
+    stats: Arc<AudioReceiverStats>,
+}
+
+impl Track {
+    fn next_frame(&mut self, now: Instant, frame: &mut AudioFrame) {
+        while let Ok(received) = self.packets.try_recv() {
+            add(&self.stats.bytes, received.packet.payload.len());
+            self.jitter.insert(received);
+        }
+        while self.samples.len() < FRAME_SAMPLES {
+            let pull = self.jitter.pull(now, self.quiet);
+            self.decode(pull);
+        }
+        self.samples.take(frame);
+        let level = minus_dbov(&frame.samples);
+        self.quiet = level > QUIET;
+        set(&self.stats.minus_dbov, level.into());
+        self.report();
+        if let Some(tap) = &mut self.tap
+            && let Err(error) = tap.play(frame)
+        {
+            tracing::warn!(%error, "a participant is no longer recorded");
+            self.tap = None;
+        }
+    }
+
+    fn decode(&mut self, pull: Pull) {
+        let decoder = &mut self.decoder;
+        let done = match pull {
+            Pull::Packet(packet) => {
+                self.started = true;
+                add(&self.stats.played, 1);
+                self.samples.append(|out| decoder.decode(&packet, out))
+            }
+            Pull::Merge(first, second) => {
+                add(&self.stats.played, 2);
+                let begin = self.samples.len();
+                self.samples
+                    .append(|out| decoder.decode(&first, out))
+                    .and_then(|()| self.samples.append(|out| decoder.decode(&second, out)))
+                    .map(|()| self.samples.fold(begin))
+            }
+            Pull::Fec(successor, samples) => self.samples.append(|out| {
+                let out = out.get_mut(..samples).ok_or(ErrorCode::Codec)?;
+                decoder.recover(&successor, out).map(|()| samples)
+            }),
+            Pull::Conceal(samples) => self.samples.append(|out| {
+                let out = out.get_mut(..samples).ok_or(ErrorCode::Codec)?;
+                decoder.conceal(out).map(|()| samples)
+            }),
+            Pull::Silence => self.samples.append(|out| {
+                out[..FRAME_SAMPLES].fill(0);
+                Ok(FRAME_SAMPLES)
+            }),
+        };
+        if let Err(error) = done {
+            tracing::debug!(%error, "a received audio packet is damaged");
+            add(&self.stats.undecodable, 1);
+            let concealed =
+                self.samples.append(|out| decoder.conceal(&mut out[..FRAME_SAMPLES]).map(|()| FRAME_SAMPLES));
+            if concealed.is_err() {
+                self.samples.silence();
+            }
+        }
+    }
+
+    fn tell_first(&mut self) {
+        if self.started
+            && let Some(first) = self.first.take()
+        {
+            first();
+        }
+    }
+
+    fn report(&self) {
+        let counts = self.jitter.stats();
+        set(&self.stats.packets, counts.received);
+        set(&self.stats.lost, counts.lost);
+        set(&self.stats.late, counts.late);
+        set(&self.stats.concealed, counts.concealed);
+        set(&self.stats.fec_recovered, counts.fec_recovered);
+        set(&self.stats.dropped, self.input.dropped.load(Relaxed));
+        set(&self.stats.jitter_us, self.jitter.jitter().as_micros() as u64);
+        set(&self.stats.buffer_us, self.jitter.buffered().as_micros() as u64);
+        set(&self.stats.target_us, self.jitter.target().as_micros() as u64);
+    }
+}
+
+/// Decoded samples between packets of any length and frames of 20 ms. At most a frame waits when it is appended to.
+struct Samples {
+    buffer: Box<[i16]>,
+    begin: usize,
+    end: usize,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self { buffer: vec![0; FRAME_SAMPLES + 2 * MAX_PACKET_SAMPLES].into_boxed_slice(), begin: 0, end: 0 }
+    }
+}
+
+impl Samples {
+    fn len(&self) -> usize {
+        self.end - self.begin
+    }
+
+    /// Has `fill` write after what is there, and say how much that was.
+    fn append(&mut self, fill: impl FnOnce(&mut [i16]) -> Result<usize>) -> Result<()> {
+        self.buffer.copy_within(self.begin..self.end, 0);
+        (self.begin, self.end) = (0, self.len());
+        let room = &mut self.buffer[self.end..self.end + MAX_PACKET_SAMPLES];
+        self.end += fill(room)?.min(MAX_PACKET_SAMPLES);
+        Ok(())
+    }
+
+    fn silence(&mut self) {
+        let silent = self.append(|out| {
+            out[..FRAME_SAMPLES].fill(0);
+            Ok(FRAME_SAMPLES)
+        });
+        debug_assert!(silent.is_ok());
+    }
+
+    /// Cross-fades the second half of what comes after `begin` into the first half, which is left.
+    fn fold(&mut self, begin: usize) {
+        let half = (self.end - begin) / 2;
+        let (first, second) = self.buffer[begin..begin + 2 * half].split_at_mut(half);
+        for (n, (first, second)) in first.iter_mut().zip(second).enumerate() {
+            let share = n as i32;
+            *first = ((i32::from(*first) * (half as i32 - share) + i32::from(*second) * share) / half as i32) as i16;
+        }
+        self.end = begin + half;
+    }
+
+    fn take(&mut self, frame: &mut AudioFrame) {
+        frame.samples.copy_from_slice(&self.buffer[self.begin..self.begin + FRAME_SAMPLES]);
+        self.begin += FRAME_SAMPLES;
+    }
+}

@@ -1,0 +1,170 @@
+//! Source, Opus, RTP.
+
+use super::PacketSender;
+use super::stats::{AudioSenderStats, add, set};
+use super::worker::{Stop, Worker};
+use crate::base::Result;
+use crate::codec::AudioEncoder;
+use crate::codec::opus::OpusEncoder;
+use crate::device::{AudioSource, Next};
+use crate::media::clock::RtpClock;
+use crate::media::control::SendControl;
+use crate::media::frame::{AudioFrame, FRAME_SAMPLES};
+use crate::media::level::LevelMeter;
+use crate::media::rtp::RtpPacket;
+use bytes::BytesMut;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::error::TrySendError;
+
+/// How often a muted pipeline looks whether it still is.
+const MUTED_POLL: Duration = Duration::from_millis(10);
+/// Payloads are cut from blocks of this size, one allocation for some hundred packets.
+const POOL: usize = 16 * 1024;
+
+/// Sends one audio track until it is dropped or its source is over.
+pub struct AudioSender {
+    _worker: Worker,
+    stats: Arc<AudioSenderStats>,
+}
+
+impl AudioSender {
+    /// Starts capturing and sending, unless `control` says muted. The bitrate and the strength of the FEC follow
+    /// `control`. Fails with `codec`.
+    pub fn start(source: Box<dyn AudioSource>, control: Arc<SendControl>, out: PacketSender) -> Result<Self> {
+        let stats = Arc::new(AudioSenderStats::default());
+        let pipeline = Pipeline {
+            source,
+            encoder: OpusEncoder::new(control.bitrate_bps())?,
+            bitrate_bps: control.bitrate_bps(),
+            loss_percent: 0,
+            control,
+            out,
+            meter: LevelMeter::default(),
+            pool: BytesMut::new(),
+            started: Instant::now(),
+            sequence: rand::random(),
+            first_timestamp: rand::random(),
+            ticks: 0,
+            marker: true,
+            stats: stats.clone(),
+        };
+        let worker = Worker::spawn("trill-audio-out", move |stop| {
+            let stats = pipeline.stats.clone();
+            if let Err(error) = pipeline.run(stop) {
+                tracing::warn!(%error, "an audio track is no longer sent");
+            }
+            set(&stats.ended, 1);
+        })?;
+        Ok(Self { _worker: worker, stats })
+    }
+
+    pub fn stats(&self) -> Arc<AudioSenderStats> {
+        self.stats.clone()
+    }
+}
+
+struct Pipeline {
+    source: Box<dyn AudioSource>,
+    encoder: OpusEncoder,
+    bitrate_bps: u32,
+    loss_percent: u8,
+    control: Arc<SendControl>,
+    out: PacketSender,
+    meter: LevelMeter,
+    pool: BytesMut,
+    started: Instant,
+    sequence: u16,
+    first_timestamp: u32,
+    /// Of the next frame, since the start.
+    ticks: u64,
+    /// The next packet is the first after silence.
+    marker: bool,
+    stats: Arc<AudioSenderStats>,
+}
+
+impl Pipeline {
+    fn run(mut self, stop: Stop) -> Result<()> {
+        let mut frame = AudioFrame::SILENCE;
+        let mut paused = false;
+        while !stop.is_set() {
+            if self.control.is_muted() {
+                if !paused {
+                    self.source.pause();
+                    set(&self.stats.minus_dbov, 127);
+                    set(&self.stats.voice, 0);
+                    paused = true;
+                }
+                std::thread::sleep(MUTED_POLL);
+                continue;
+            }
+            if paused {
+                paused = false;
+                self.source.resume();
+                self.skip_pause();
+            }
+            match self.source.next_frame(&mut frame)? {
+                Next::Frame if self.control.is_muted() => {}
+                Next::Frame if !self.send(&frame)? => break,
+                Next::Frame | Next::Nothing => {}
+                Next::Ended => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Time went on while nothing was sent, and the timestamps show it, in whole frames.
+    fn skip_pause(&mut self) {
+        let frame = FRAME_SAMPLES as u64;
+        let elapsed = RtpClock::OPUS.ticks(self.started.elapsed()) / frame * frame;
+        self.ticks = self.ticks.max(elapsed);
+        self.marker = true;
+    }
+
+    /// False when nobody takes packets any more.
+    fn send(&mut self, frame: &AudioFrame) -> Result<bool> {
+        self.follow_control()?;
+        let level = self.meter.measure(&frame.samples);
+        set(&self.stats.minus_dbov, level.minus_dbov.into());
+        set(&self.stats.voice, level.voice.into());
+
+        let encoded = self.encoder.encode(frame)?;
+        if self.pool.capacity() < encoded.len() {
+            self.pool.reserve(POOL);
+        }
+        self.pool.extend_from_slice(encoded);
+        let packet = RtpPacket {
+            sequence: self.sequence,
+            timestamp: self.first_timestamp.wrapping_add(self.ticks as u32),
+            marker: self.marker,
+            payload: self.pool.split().freeze(),
+            audio_level: Some(level),
+        };
+        self.sequence = self.sequence.wrapping_add(1);
+        self.ticks += FRAME_SAMPLES as u64;
+        self.marker = false;
+        let bytes = packet.payload.len();
+        match self.out.try_send(packet) {
+            Ok(()) => {
+                add(&self.stats.packets, 1);
+                add(&self.stats.bytes, bytes);
+            }
+            Err(TrySendError::Full(_)) => add(&self.stats.dropped, 1),
+            Err(TrySendError::Closed(_)) => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn follow_control(&mut self) -> Result<()> {
+        let (bitrate_bps, loss_percent) = (self.control.bitrate_bps(), self.control.loss_percent());
+        if bitrate_bps != self.bitrate_bps {
+            self.encoder.set_bitrate(bitrate_bps)?;
+            self.bitrate_bps = bitrate_bps;
+        }
+        if loss_percent != self.loss_percent {
+            self.encoder.set_loss_percent(loss_percent)?;
+            self.loss_percent = loss_percent;
+        }
+        Ok(())
+    }
+}

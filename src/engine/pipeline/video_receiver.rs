@@ -1,0 +1,145 @@
+//! RTP, frame assembly, VP8, sink.
+
+use super::stats::{VideoReceiverStats, add, set, smooth};
+use super::worker::{Stop, Worker};
+use super::{Feedback, FeedbackSink, FirstMedia, PacketInput};
+use crate::base::Result;
+use crate::codec::VideoDecoder;
+use crate::codec::vp8::Vp8Decoder;
+use crate::device::VideoSink;
+use crate::media::assembly::FrameAssembler;
+use crate::media::rtp::ReceivedPacket;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+/// Packets that wait for the decoder: half a second of a fast stream.
+const QUEUE: usize = 1024;
+/// The longest that it sleeps, so that it can be stopped promptly.
+const MAX_WAIT: Duration = Duration::from_millis(50);
+
+/// Shows one received video track until it is dropped.
+pub struct VideoReceiver {
+    _worker: Worker,
+    input: PacketInput,
+    stats: Arc<VideoReceiverStats>,
+}
+
+impl VideoReceiver {
+    /// Pictures go to `sink`, requests for key frames to `feedback`; `first` is told of the first picture. All of
+    /// them are called on the pipeline's thread. Fails with `codec`.
+    pub fn start(sink: Box<dyn VideoSink>, feedback: FeedbackSink, first: FirstMedia) -> Result<Self> {
+        let stats = Arc::new(VideoReceiverStats::default());
+        let (input, packets) = PacketInput::bounded(QUEUE);
+        let pipeline = Pipeline {
+            packets,
+            assembler: FrameAssembler::default(),
+            decoder: Vp8Decoder::new()?,
+            sink: Some(sink),
+            feedback,
+            first: Some(first),
+            second: (Instant::now(), 0),
+            stats: stats.clone(),
+            input: input.clone(),
+        };
+        let worker = Worker::spawn("trill-video-in", move |stop| pipeline.run(stop))?;
+        Ok(Self { _worker: worker, input, stats })
+    }
+
+    /// Where the transport puts the track's packets.
+    pub fn input(&self) -> PacketInput {
+        self.input.clone()
+    }
+
+    pub fn stats(&self) -> Arc<VideoReceiverStats> {
+        self.stats.clone()
+    }
+}
+
+struct Pipeline {
+    packets: Receiver<ReceivedPacket>,
+    assembler: FrameAssembler,
+    decoder: Vp8Decoder,
+    /// `None` after it failed.
+    sink: Option<Box<dyn VideoSink>>,
+    feedback: FeedbackSink,
+    first: Option<FirstMedia>,
+    /// When the present second of counting began, and the pictures in it.
+    second: (Instant, u64),
+    stats: Arc<VideoReceiverStats>,
+    input: PacketInput,
+}
+
+impl Pipeline {
+    fn run(mut self, stop: Stop) {
+        while !stop.is_set() {
+            let now = Instant::now();
+            let wait = self.assembler.next_timeout().map_or(MAX_WAIT, |at| at.saturating_duration_since(now));
+            match self.packets.recv_timeout(wait.clamp(Duration::from_millis(1), MAX_WAIT)) {
+                Ok(packet) => self.insert(packet),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            while let Ok(packet) = self.packets.try_recv() {
+                self.insert(packet);
+            }
+            while self.show_next(Instant::now()) {}
+            if self.assembler.take_key_frame_request(Instant::now()) {
+                add(&self.stats.plis, 1);
+                (self.feedback)(Feedback::KeyFrameNeeded);
+            }
+            self.report();
+        }
+    }
+
+    fn insert(&mut self, received: ReceivedPacket) {
+        add(&self.stats.bytes, received.packet.payload.len());
+        self.assembler.insert(received);
+    }
+
+    /// Decodes and shows a frame, if one is whole.
+    fn show_next(&mut self, now: Instant) -> bool {
+        let Some(encoded) = self.assembler.poll(now) else { return false };
+        match self.decoder.decode(encoded.data, encoded.timestamp) {
+            Ok(Some(frame)) => {
+                smooth(&self.stats.decode_us, now.elapsed().as_micros() as u64);
+                add(&self.stats.frames, 1);
+                set(&self.stats.width, frame.width().into());
+                set(&self.stats.height, frame.height().into());
+                if let Some(sink) = &mut self.sink
+                    && let Err(error) = sink.show(frame)
+                {
+                    tracing::warn!(%error, "received pictures are no longer shown");
+                    self.sink = None;
+                }
+                if let Some(first) = self.first.take() {
+                    first();
+                }
+                self.second.1 += 1;
+            }
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(%error, "a received picture is damaged");
+                add(&self.stats.undecodable, 1);
+                self.assembler.reset();
+            }
+        }
+        true
+    }
+
+    fn report(&mut self) {
+        let counts = self.assembler.stats();
+        set(&self.stats.packets, counts.packets);
+        set(&self.stats.lost, counts.lost);
+        set(&self.stats.key_frames, counts.key_frames);
+        set(&self.stats.freezes, counts.freezes);
+        set(&self.stats.dropped, self.input.dropped.load(Relaxed));
+        let now = Instant::now();
+        let passed = now.saturating_duration_since(self.second.0);
+        if passed >= Duration::from_secs(1) {
+            set(&self.stats.millifps, self.second.1 * 1_000_000 / passed.as_millis().max(1) as u64);
+            self.second = (now, 0);
+        }
+    }
+}

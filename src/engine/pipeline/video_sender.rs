@@ -1,0 +1,249 @@
+//! Source, scaling, VP8, RTP.
+
+use super::PacketSender;
+use super::stats::{VideoSenderStats, add, set, smooth};
+use super::worker::{Stop, Worker};
+use crate::base::{Error, ErrorCode, Result};
+use crate::codec::VideoEncoder;
+use crate::codec::vp8::Vp8Encoder;
+use crate::device::{Next, VideoSource};
+use crate::media::clock::RtpClock;
+use crate::media::control::SendControl;
+use crate::media::frame::{MAX_VIDEO_SIDE, VideoFrame};
+use crate::media::rtp::RtpPacket;
+use crate::media::scale::{Scaler, fit_within};
+use crate::media::vp8::Packetizer;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::error::TrySendError;
+
+/// How often a muted pipeline looks whether it still is.
+const MUTED_POLL: Duration = Duration::from_millis(10);
+/// Key frames on request are at least so far apart: many receivers ask at once, and each costs several frames' bits.
+const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(300);
+/// A source whose timestamps run so far from real time is taken to have begun anew.
+const CLOCK_TOLERANCE: Duration = Duration::from_millis(200);
+
+/// What is sent at most; the source's pictures are brought within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VideoSenderSettings {
+    /// In pixels; the proportions stay.
+    pub max_width: u32,
+    pub max_height: u32,
+    /// 1 to 120.
+    pub max_fps: u32,
+}
+
+impl Default for VideoSenderSettings {
+    /// 720p30.
+    fn default() -> Self {
+        Self { max_width: 1280, max_height: 720, max_fps: 30 }
+    }
+}
+
+/// Sends one video track until it is dropped or its source is over.
+pub struct VideoSender {
+    _worker: Worker,
+    stats: Arc<VideoSenderStats>,
+}
+
+impl VideoSender {
+    /// Starts capturing and sending, unless `control` says muted. The bitrate and key frames follow `control`. Fails
+    /// with `invalid_argument` when a setting is out of range.
+    pub fn start(
+        source: Box<dyn VideoSource>,
+        settings: VideoSenderSettings,
+        control: Arc<SendControl>,
+        out: PacketSender,
+    ) -> Result<Self> {
+        let sides = 16..=MAX_VIDEO_SIDE;
+        if !sides.contains(&settings.max_width)
+            || !sides.contains(&settings.max_height)
+            || !(1..=120).contains(&settings.max_fps)
+        {
+            return Err(Error::new(
+                ErrorCode::InvalidArgument,
+                format!("{settings:?}: sides go from 16 to {MAX_VIDEO_SIDE} pixels, the rate from 1 to 120"),
+            ));
+        }
+        let stats = Arc::new(VideoSenderStats::default());
+        let bitrate_bps = control.bitrate_bps();
+        let now = Instant::now();
+        let pipeline = Pipeline {
+            source,
+            settings,
+            encoder: Vp8Encoder::new(bitrate_bps, settings.max_fps),
+            bitrate_bps,
+            control,
+            out,
+            scaler: Scaler::default(),
+            scaled: VideoFrame::black(2, 2)?,
+            packetizer: Packetizer::new(rand::random()),
+            started: now,
+            clock: None,
+            last_time: None,
+            last_key: None,
+            key_wanted: true,
+            sequence: rand::random(),
+            first_timestamp: rand::random(),
+            second: (now, 0),
+            stats: stats.clone(),
+        };
+        let worker = Worker::spawn("trill-video-out", move |stop| {
+            let stats = pipeline.stats.clone();
+            if let Err(error) = pipeline.run(stop) {
+                tracing::warn!(%error, "a video track is no longer sent");
+            }
+            set(&stats.ended, 1);
+        })?;
+        Ok(Self { _worker: worker, stats })
+    }
+
+    pub fn stats(&self) -> Arc<VideoSenderStats> {
+        self.stats.clone()
+    }
+}
+
+struct Pipeline {
+    source: Box<dyn VideoSource>,
+    settings: VideoSenderSettings,
+    encoder: Vp8Encoder,
+    bitrate_bps: u32,
+    control: Arc<SendControl>,
+    out: PacketSender,
+    scaler: Scaler,
+    scaled: VideoFrame,
+    packetizer: Packetizer,
+    started: Instant,
+    /// What the source's clock showed, and when that was since the start.
+    clock: Option<(Duration, Duration)>,
+    last_time: Option<Duration>,
+    last_key: Option<Instant>,
+    key_wanted: bool,
+    sequence: u16,
+    first_timestamp: u32,
+    /// When the present second of counting began, and the pictures in it.
+    second: (Instant, u64),
+    stats: Arc<VideoSenderStats>,
+}
+
+impl Pipeline {
+    fn run(mut self, stop: Stop) -> Result<()> {
+        let mut frame = VideoFrame::black(2, 2)?;
+        let mut paused = false;
+        while !stop.is_set() {
+            if self.control.is_muted() {
+                if !paused {
+                    self.source.pause();
+                    set(&self.stats.millifps, 0);
+                    paused = true;
+                }
+                std::thread::sleep(MUTED_POLL);
+                continue;
+            }
+            if paused {
+                paused = false;
+                self.source.resume();
+                self.clock = None;
+                self.key_wanted = true;
+                self.second = (Instant::now(), 0);
+            }
+            match self.source.next_frame(&mut frame)? {
+                Next::Frame if self.control.is_muted() => {}
+                Next::Frame if !self.send(&frame)? => break,
+                Next::Frame | Next::Nothing => {}
+                Next::Ended => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// False when nobody takes packets any more.
+    fn send(&mut self, frame: &VideoFrame) -> Result<bool> {
+        let now = Instant::now();
+        let time = self.media_time(frame.timestamp, now);
+        // A quarter of a frame's time is left for sources that are not quite even.
+        let apart = Duration::from_secs(3) / (4 * self.settings.max_fps);
+        if self.last_time.is_some_and(|last| time < last + apart) {
+            return Ok(true);
+        }
+        self.last_time = Some(time);
+        if self.bitrate_bps != self.control.bitrate_bps() {
+            self.bitrate_bps = self.control.bitrate_bps();
+            self.encoder.set_bitrate(self.bitrate_bps)?;
+        }
+        self.key_wanted |= self.control.take_key_frame_request();
+        let key = self.key_wanted
+            && self.last_key.is_none_or(|last| now.saturating_duration_since(last) >= KEY_FRAME_INTERVAL);
+
+        let size = (frame.width(), frame.height());
+        let sent_size = fit_within(size, (self.settings.max_width, self.settings.max_height));
+        let picture = if sent_size == size {
+            frame
+        } else {
+            self.scaled.resize(sent_size.0, sent_size.1)?;
+            self.scaler.scale(frame, &mut self.scaled)?;
+            &self.scaled
+        };
+        let encoded = self.encoder.encode(picture, time, key)?;
+        smooth(&self.stats.encode_us, now.elapsed().as_micros() as u64);
+        let Some(encoded) = encoded else {
+            add(&self.stats.left_out, 1);
+            return Ok(true);
+        };
+        if encoded.key {
+            self.key_wanted = false;
+            self.last_key = Some(now);
+            add(&self.stats.key_frames, 1);
+        }
+        add(&self.stats.frames, 1);
+        set(&self.stats.width, sent_size.0.into());
+        set(&self.stats.height, sent_size.1.into());
+
+        let timestamp = self.first_timestamp.wrapping_add(RtpClock::VIDEO.ticks(time) as u32);
+        let (sequence, out, stats) = (&mut self.sequence, &self.out, &self.stats);
+        let (mut complete, mut open) = (true, true);
+        self.packetizer.packetize(encoded.data, |payload, marker| {
+            let bytes = payload.len();
+            let packet = RtpPacket { sequence: *sequence, timestamp, marker, payload, audio_level: None };
+            *sequence = sequence.wrapping_add(1);
+            match out.try_send(packet) {
+                Ok(()) => {
+                    add(&stats.packets, 1);
+                    add(&stats.bytes, bytes);
+                }
+                Err(TrySendError::Full(_)) => {
+                    add(&stats.dropped, 1);
+                    complete = false;
+                }
+                Err(TrySendError::Closed(_)) => open = false,
+            }
+        });
+        // Nobody can decode what comes after a frame with a hole.
+        self.key_wanted |= !complete;
+        self.count(now);
+        Ok(open)
+    }
+
+    /// The picture's time since the start: the source's own clock, which is even, held to real time.
+    fn media_time(&mut self, timestamp: Duration, now: Instant) -> Duration {
+        let elapsed = now.saturating_duration_since(self.started);
+        if let Some((source, then)) = self.clock
+            && let Some(passed) = timestamp.checked_sub(source)
+            && (then + passed).abs_diff(elapsed) < CLOCK_TOLERANCE
+        {
+            return then + passed;
+        }
+        self.clock = Some((timestamp, elapsed));
+        elapsed
+    }
+
+    fn count(&mut self, now: Instant) {
+        self.second.1 += 1;
+        let passed = now.saturating_duration_since(self.second.0);
+        if passed >= Duration::from_secs(1) {
+            set(&self.stats.millifps, self.second.1 * 1_000_000 / passed.as_millis().max(1) as u64);
+            self.second = (now, 0);
+        }
+    }
+}

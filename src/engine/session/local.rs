@@ -1,0 +1,95 @@
+//! Our own media: opened at the start, encoded from the first connection on.
+
+use super::settings::SessionSettings;
+use crate::base::{Error, ErrorCode, Result};
+use crate::device::{AudioSource, VideoSource};
+use crate::engine::pipeline::{AudioSender, PACKET_QUEUE, PacketSender, VideoSender, VideoSenderSettings};
+use crate::media::control::SendControl;
+use crate::session::{LocalTrack, TrackKind, TrackSource};
+use crate::transport::PacketSource;
+use std::sync::Arc;
+use tokio::sync::{Mutex, mpsc};
+
+/// One track of ours, through all the peer connections that it goes over in a session.
+pub(super) struct Local {
+    pub(super) track: LocalTrack,
+    pub(super) control: Arc<SendControl>,
+    pub(super) packets: PacketSource,
+    pipeline: Pipeline,
+}
+
+enum Pipeline {
+    /// Opened; nothing is encoded, so that a file starts when someone can hear it.
+    Audio(Box<dyn AudioSource>, PacketSender),
+    Video(Box<dyn VideoSource>, VideoSenderSettings, PacketSender),
+    RunningAudio(AudioSender),
+    RunningVideo(VideoSender),
+    /// It could not be started.
+    None,
+}
+
+/// Opens what is to be sent. Errors: those of the devices, `invalid_argument` for a bitrate out of range.
+pub(super) fn open(settings: &mut SessionSettings) -> Result<Vec<Local>> {
+    in_range("audio_bitrate_bps", settings.audio_bitrate_bps, 6_000, 510_000)?;
+    in_range("video_bitrate_bps", settings.video_bitrate_bps, 30_000, 20_000_000)?;
+    let mut locals = Vec::new();
+    if let Some(source) = std::mem::take(&mut settings.microphone).open()? {
+        let track = track(TrackSource::Microphone, settings.microphone_muted, (0, 0), settings.audio_bitrate_bps);
+        locals.push(Local::new(track, |out| Pipeline::Audio(source, out)));
+    }
+    if let Some(source) = std::mem::take(&mut settings.camera).open()? {
+        let video = settings.video;
+        let size = (video.max_width, video.max_height);
+        let track = track(TrackSource::Camera, settings.camera_muted, size, settings.video_bitrate_bps);
+        locals.push(Local::new(track, |out| Pipeline::Video(source, video, out)));
+    }
+    Ok(locals)
+}
+
+impl Local {
+    fn new(track: LocalTrack, pipeline: impl FnOnce(PacketSender) -> Pipeline) -> Self {
+        let control = Arc::new(SendControl::new(track.bitrate_bps));
+        control.set_muted(track.muted);
+        let (out, packets) = mpsc::channel(PACKET_QUEUE);
+        Self { track, control, packets: Arc::new(Mutex::new(packets)), pipeline: pipeline(out) }
+    }
+
+    /// There is a connection to send on. Without effect when it runs already.
+    pub(super) fn start(&mut self) -> Result<()> {
+        let control = self.control.clone();
+        self.pipeline = match std::mem::replace(&mut self.pipeline, Pipeline::None) {
+            Pipeline::Audio(source, out) => Pipeline::RunningAudio(AudioSender::start(source, control, out)?),
+            Pipeline::Video(source, settings, out) => {
+                Pipeline::RunningVideo(VideoSender::start(source, settings, control, out)?)
+            }
+            running => running,
+        };
+        Ok(())
+    }
+
+    pub(super) fn reports(
+        &self,
+    ) -> (Option<crate::engine::pipeline::AudioSenderReport>, Option<crate::engine::pipeline::VideoSenderReport>) {
+        match &self.pipeline {
+            Pipeline::RunningAudio(audio) => (Some(audio.stats().report()), None),
+            Pipeline::RunningVideo(video) => (None, Some(video.stats().report())),
+            _ => (None, None),
+        }
+    }
+}
+
+fn track(source: TrackSource, muted: bool, (width, height): (u32, u32), bitrate_bps: u32) -> LocalTrack {
+    let (kind, name) = match source {
+        TrackSource::Camera => (TrackKind::Video, "camera"),
+        _ => (TrackKind::Audio, "microphone"),
+    };
+    let cid = format!("{name}-{:016x}", rand::random::<u64>());
+    LocalTrack { cid, kind, source, name: name.to_owned(), muted, width, height, bitrate_bps }
+}
+
+fn in_range(name: &str, value: u32, min: u32, max: u32) -> Result<()> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::new(ErrorCode::InvalidArgument, format!("{name} is {value}; it goes from {min} to {max}")))
+}

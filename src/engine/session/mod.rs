@@ -1,0 +1,204 @@
+//! A session, driven: the signalling socket, the peer connections and the media pipelines around the session machine.
+//!
+//! [`start`] gives a [`SessionHandle`]; what happens is told by events. One task owns everything, so that nothing here
+//! needs a lock; media goes past it, from the pipelines' threads to the transport's tasks and back.
+
+mod driver;
+mod local;
+mod peers;
+mod remote;
+mod settings;
+mod signal;
+mod stats;
+
+pub use settings::{AudioTaps, SessionSettings, VideoOutputs};
+pub use stats::{ReceivedTrack, SentTrack, SessionStats, SessionTimings};
+
+use crate::base::{Error, ErrorCode, Result, TrackId};
+use crate::engine::connect;
+use crate::engine::pipeline::Playout;
+use crate::session::{OutgoingData, Roster, SessionEvent, SessionMachine, TrackSource};
+use driver::Driver;
+use peers::Peers;
+use remote::Remotes;
+use signal::Signal;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Leaving takes at most that long, with whatever network.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Commands that wait for the driver; more make their callers wait.
+const COMMANDS: usize = 64;
+
+/// Joins a session with a session token, publishes what `settings` say, and plays the others.
+///
+/// `url` is the server's, with http, https, ws or wss. Returns at once: [`SessionEvent::Joined`] or
+/// [`SessionEvent::Ended`] follows. `events` is called on a thread of `runtime`'s, one event after the other; it must not
+/// block. The last one is `Ended`; when it comes, connections are closed and files are finished.
+///
+/// Errors: `invalid_argument` for the URL or a setting, `token_missing`, `media_file` and `device_unavailable` for what
+/// is to be sent or played.
+pub fn start(
+    url: &str,
+    token: &str,
+    mut settings: SessionSettings,
+    events: impl Fn(SessionEvent) + Send + Sync + 'static,
+    runtime: &tokio::runtime::Handle,
+) -> Result<SessionHandle> {
+    let started = Instant::now();
+    let server = connect::websocket_url(url)?;
+    if token.is_empty() {
+        return Err(Error::new(ErrorCode::TokenMissing, "no session token was given"));
+    }
+    let locals = local::open(&mut settings)?;
+    let playout = Playout::start(settings.speaker.open()?)?;
+    let (happened_sender, happened) = mpsc::unbounded_channel();
+    let remotes = Remotes::new(playout, settings.video_outputs, settings.audio_taps, happened_sender);
+    let mut machine = SessionMachine::new(settings.machine, started);
+    for local in &locals {
+        machine.publish(started, local.track.clone())?;
+    }
+    let (sender, commands) = mpsc::channel(COMMANDS);
+    let shared = Arc::new(Shared::default());
+    let driver = Driver {
+        server,
+        token: token.to_owned(),
+        started,
+        machine,
+        signal: Signal::default(),
+        peers: Peers::new(remotes.tracks()),
+        locals,
+        remotes,
+        happened,
+        commands,
+        events: Box::new(events),
+        shared: shared.clone(),
+        timings: SessionTimings::default(),
+        last_event: None,
+        leaving: Vec::new(),
+    };
+    runtime.spawn(driver.run());
+    Ok(SessionHandle { commands: sender, shared })
+}
+
+/// A running session. Cheap to clone; when the last one is dropped, the session is left.
+#[derive(Clone)]
+pub struct SessionHandle {
+    commands: mpsc::Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+enum Command {
+    SetMuted(TrackSource, bool, oneshot::Sender<Result<()>>),
+    SendData(OutgoingData, oneshot::Sender<Result<()>>),
+    Subscribe(TrackId, bool, oneshot::Sender<Result<()>>),
+    Unpublish(TrackSource, oneshot::Sender<Result<()>>),
+    Stats(oneshot::Sender<SessionStats>),
+    Leave(oneshot::Sender<()>),
+}
+
+/// What handles see without asking the driver.
+struct Shared {
+    roster: Mutex<Roster>,
+    /// Those of the end.
+    stats: Mutex<Option<SessionStats>>,
+    joined: watch::Sender<Option<Result<()>>>,
+}
+
+impl SessionHandle {
+    /// Waits until the server has let us in. Errors: why it did not.
+    pub async fn joined(&self) -> Result<()> {
+        let mut joined = self.shared.joined.subscribe();
+        match joined.wait_for(Option::is_some).await.as_deref() {
+            Ok(Some(result)) => result.clone(),
+            _ => Err(ErrorCode::ShutDown.into()),
+        }
+    }
+
+    /// Mutes or unmutes our track of that source: muted, nothing is captured and nothing is sent.
+    /// Errors: `track_not_found`, `session_not_found` after the end.
+    pub async fn set_muted(&self, source: TrackSource, muted: bool) -> Result<()> {
+        self.ask(|answer| Command::SetMuted(source, muted, answer)).await?
+    }
+
+    /// Takes our track of that source back, for good. Errors: `track_not_found`, `session_not_found` after the end.
+    pub async fn unpublish(&self, source: TrackSource) -> Result<()> {
+        self.ask(|answer| Command::Unpublish(source, answer)).await?
+    }
+
+    /// Sends a message to others. A reliable one sent before the connection is up waits for it; a lossy one is lost.
+    /// Errors: `too_large`, `token_missing_grant`, `too_many_requests`, `session_not_found` after the end.
+    pub async fn send_data(&self, data: OutgoingData) -> Result<()> {
+        self.ask(|answer| Command::SendData(data, answer)).await?
+    }
+
+    /// Asks for a track of another participant, or gives it up.
+    /// Errors: `track_not_found`, `session_not_found` after the end.
+    pub async fn subscribe(&self, track: TrackId, subscribe: bool) -> Result<()> {
+        self.ask(|answer| Command::Subscribe(track, subscribe, answer)).await?
+    }
+
+    /// Who is there; after the end, who was.
+    pub fn roster(&self) -> Roster {
+        lock(&self.shared.roster).clone()
+    }
+
+    /// What is measured at the moment; after the end, at the last one. Errors: `session_not_found` when the session was
+    /// cut off without an end.
+    pub async fn stats(&self) -> Result<SessionStats> {
+        match self.ask(Command::Stats).await {
+            Ok(stats) => Ok(stats),
+            Err(error) => lock(&self.shared.stats).clone().ok_or(error),
+        }
+    }
+
+    /// Says goodbye and closes everything; after it, `Ended` has been told. Idempotent.
+    /// Errors: `timed_out` when it was not done within 2 s; what is left goes on in the background.
+    pub async fn leave(&self) -> Result<()> {
+        match tokio::time::timeout(LEAVE_TIMEOUT, self.ask(Command::Leave)).await {
+            // No answer: it was over before.
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::new(ErrorCode::TimedOut, "leaving the session took over 2 s")),
+        }
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T> {
+        let over = || Error::new(ErrorCode::SessionNotFound, "the session is over");
+        let (sender, answer) = oneshot::channel();
+        self.commands.send(command(sender)).await.map_err(|_| over())?;
+        answer.await.map_err(|_| over())
+    }
+}
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self { roster: Mutex::default(), stats: Mutex::default(), joined: watch::Sender::new(None) }
+    }
+}
+
+impl Shared {
+    fn set_roster(&self, roster: &Roster) {
+        lock(&self.roster).clone_from(roster);
+    }
+
+    fn set_stats(&self, stats: SessionStats) {
+        *lock(&self.stats) = Some(stats);
+    }
+
+    /// The first result counts.
+    fn joined(&self, result: Result<()>) {
+        self.joined.send_if_modified(|joined| {
+            let first = joined.is_none();
+            if first {
+                *joined = Some(result);
+            }
+            first
+        });
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

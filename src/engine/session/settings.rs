@@ -1,0 +1,51 @@
+//! What an app chooses for a session.
+
+use crate::base::{ParticipantIdentity, TrackId};
+use crate::device::{AudioInput, AudioOutput, AudioSink, VideoInput, VideoOutput};
+use crate::engine::pipeline::VideoSenderSettings;
+use crate::session::{MachineSettings, TrackSource};
+
+/// Where each participant's picture goes to. Called on a thread of the engine's, once for each subscribed video track.
+pub type VideoOutputs = Box<dyn Fn(&ParticipantIdentity, &TrackId, TrackSource) -> VideoOutput + Send + Sync>;
+
+/// Gets what each participant says, alone, beside the mix. Called as [`VideoOutputs`].
+pub type AudioTaps = Box<dyn Fn(&ParticipantIdentity, &TrackId) -> Option<Box<dyn AudioSink>> + Send + Sync>;
+
+/// What is sent, where what comes in goes to, and limits.
+pub struct SessionSettings {
+    /// [`AudioInput::None`] publishes no audio.
+    pub microphone: AudioInput,
+    pub microphone_muted: bool,
+    /// [`VideoInput::None`] publishes no video.
+    pub camera: VideoInput,
+    pub camera_muted: bool,
+    /// The mix of all the others.
+    pub speaker: AudioOutput,
+    pub video_outputs: VideoOutputs,
+    pub audio_taps: Option<AudioTaps>,
+    /// 6,000 to 510,000.
+    pub audio_bitrate_bps: u32,
+    /// 30,000 to 20,000,000.
+    pub video_bitrate_bps: u32,
+    pub video: VideoSenderSettings,
+    pub machine: MachineSettings,
+}
+
+impl Default for SessionSettings {
+    /// Sends nothing, plays to nowhere, shows nothing.
+    fn default() -> Self {
+        Self {
+            microphone: AudioInput::None,
+            microphone_muted: false,
+            camera: VideoInput::None,
+            camera_muted: false,
+            speaker: AudioOutput::None,
+            video_outputs: Box::new(|_, _, _| VideoOutput::None),
+            audio_taps: None,
+            audio_bitrate_bps: 32_000,
+            video_bitrate_bps: 1_500_000,
+            video: VideoSenderSettings::default(),
+            machine: MachineSettings::default(),
+        }
+    }
+}

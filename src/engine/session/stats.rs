@@ -1,0 +1,51 @@
+//! What a session measures, of the network and of the pipelines, merged by track.
+
+use crate::base::{ParticipantIdentity, TrackId};
+use crate::engine::pipeline::{AudioReceiverReport, AudioSenderReport, VideoReceiverReport, VideoSenderReport};
+use crate::session::TrackSource;
+use crate::transport::{PathStats, ReceiveStats, SendStats};
+use serde::Serialize;
+
+/// A session at one moment; after its end, at its last.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct SessionStats {
+    pub timings: SessionTimings,
+    /// Round trip of the latest ping over signalling, in milliseconds; 0 before the first.
+    pub signal_rtt_ms: u64,
+    /// The connection that we send on, and the one that we receive on.
+    pub publisher: PathStats,
+    pub subscriber: PathStats,
+    pub sent: Vec<SentTrack>,
+    pub received: Vec<ReceivedTrack>,
+}
+
+/// When things first happened, in milliseconds since the session was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct SessionTimings {
+    pub joined_ms: Option<f64>,
+    pub connected_ms: Option<f64>,
+    pub first_audio_ms: Option<f64>,
+    pub first_video_ms: Option<f64>,
+}
+
+/// One track of ours.
+#[derive(Clone, Debug, Serialize)]
+pub struct SentTrack {
+    pub source: TrackSource,
+    pub muted: bool,
+    pub network: SendStats,
+    /// Nothing before the first connection.
+    pub audio: Option<AudioSenderReport>,
+    pub video: Option<VideoSenderReport>,
+}
+
+/// One track that we are subscribed to.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReceivedTrack {
+    pub participant: ParticipantIdentity,
+    pub track: TrackId,
+    pub source: TrackSource,
+    pub network: ReceiveStats,
+    pub audio: Option<AudioReceiverReport>,
+    pub video: Option<VideoReceiverReport>,
+}

@@ -1,0 +1,331 @@
+//! The driver of the ringing machine: one task that owns it, batches what comes in, makes it durable, tells the devices.
+
+use super::metrics::Metrics;
+use super::store::Store;
+use crate::base::{DeviceId, Error, ErrorCode, ParticipantIdentity, RequestId, Result, SessionId, UnixMillis};
+use crate::ringing::service::{ConnectionId, Input, Output, REMEMBER_ENDED, RoomInput, Service, may_join};
+use crate::ringing::wire::{Command, Response, ServerMessage};
+use crate::ringing::{EndReason, ReceiverType, User};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::{mpsc, oneshot};
+
+/// Inputs that wait for the task; whoever has more waits.
+const QUEUE: usize = 1024;
+
+/// The most inputs that share one transaction.
+const MAX_BATCH: usize = 256;
+
+/// Messages that wait for one device; a device that reads slower is dropped, and gets the state when it is back.
+const OUTBOX: usize = 128;
+
+/// How long after a failure of the store to try again what nobody waits for: timers and room events.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Room events kept while the store fails.
+const MAX_HELD: usize = 10_000;
+
+/// What goes to the task of one connection.
+#[derive(Debug)]
+pub(super) enum Outgoing {
+    Message(Box<ServerMessage>),
+    /// Say why, and close.
+    Close(Error),
+}
+
+/// How the rest of the server reaches the ringing machine. Cheap to clone.
+#[derive(Clone)]
+pub(super) struct Ringing {
+    to_task: mpsc::Sender<Message>,
+    store: Arc<dyn Store>,
+    next_connection: Arc<AtomicU64>,
+}
+
+/// The machine and its surroundings, to be run with [`Driver::run`].
+pub(super) struct Driver {
+    from_handles: mpsc::Receiver<Message>,
+    service: Service,
+    clock: Clock,
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    outboxes: HashMap<ConnectionId, mpsc::Sender<Outgoing>>,
+    /// Room events of a batch that the store refused.
+    held: Vec<(SessionId, RoomInput)>,
+    /// After a failure of the store: when to try again.
+    retry_at: Option<UnixMillis>,
+}
+
+enum Message {
+    Connect {
+        connection: ConnectionId,
+        user: User,
+        device: DeviceId,
+        call_waiting: bool,
+        outbox: mpsc::Sender<Outgoing>,
+    },
+    Disconnect(ConnectionId),
+    Command {
+        connection: ConnectionId,
+        id: RequestId,
+        command: Command,
+    },
+    Room {
+        session: SessionId,
+        event: RoomInput,
+    },
+    MayJoin {
+        session: SessionId,
+        identity: ParticipantIdentity,
+        reply: oneshot::Sender<Option<Result<()>>>,
+    },
+    Stop,
+}
+
+impl Ringing {
+    /// Logs a device in. Its messages come through the receiver; when that ends, the device was too slow.
+    pub(super) async fn connect(
+        &self,
+        user: User,
+        device: DeviceId,
+        call_waiting: bool,
+    ) -> Result<(ConnectionId, mpsc::Receiver<Outgoing>)> {
+        let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+        let (outbox, from_task) = mpsc::channel(OUTBOX);
+        self.send(Message::Connect { connection, user, device, call_waiting, outbox }).await?;
+        Ok((connection, from_task))
+    }
+
+    pub(super) async fn disconnect(&self, connection: ConnectionId) {
+        // It fails only when the task has stopped, and then nobody is connected.
+        self.send(Message::Disconnect(connection)).await.ok();
+    }
+
+    /// The response comes through the connection's receiver. Waits when the task is behind.
+    pub(super) async fn command(&self, connection: ConnectionId, id: RequestId, command: Command) -> Result<()> {
+        self.send(Message::Command { connection, id, command }).await
+    }
+
+    /// What the session server says about the room of a call.
+    pub(super) async fn room(&self, session: SessionId, event: RoomInput) -> Result<()> {
+        self.send(Message::Room { session, event }).await
+    }
+
+    /// Whether `identity` may be in that room now. A room that never was a call's is free.
+    pub(super) async fn may_join(&self, session: &SessionId, identity: &ParticipantIdentity) -> Result<()> {
+        let (reply, answer) = oneshot::channel();
+        self.send(Message::MayJoin { session: session.clone(), identity: identity.clone(), reply }).await?;
+        if let Some(known) = answer.await.map_err(|_| stopped())? {
+            return known;
+        }
+        match self.store.call(session).await? {
+            Some(record) => may_join(&record.call, identity.as_str()),
+            None => Ok(()),
+        }
+    }
+
+    /// Tells every device that the server goes away, and ends the task. Calls stay in the store.
+    pub(super) async fn stop(&self) {
+        self.send(Message::Stop).await.ok();
+    }
+
+    async fn send(&self, message: Message) -> Result<()> {
+        self.to_task.send(message).await.map_err(|_| stopped())
+    }
+}
+
+impl Driver {
+    /// Takes up the calls that the store has from earlier runs.
+    pub(super) async fn new(
+        mut service: Service,
+        store: Arc<dyn Store>,
+        metrics: Arc<Metrics>,
+    ) -> Result<(Ringing, Self)> {
+        let clock = Clock::new();
+        let now = clock.now();
+        let since = UnixMillis(now.0.saturating_sub(REMEMBER_ENDED.as_millis() as u64));
+        let records = store.recent(since).await?;
+        tracing::info!(calls = records.len(), "took up the calls in the store");
+        service.restore(records, now);
+        let (to_task, from_handles) = mpsc::channel(QUEUE);
+        let next_connection = Arc::new(AtomicU64::new(1));
+        let handle = Ringing { to_task, store: store.clone(), next_connection };
+        let (outboxes, held) = (HashMap::new(), Vec::new());
+        Ok((handle, Self { from_handles, service, clock, store, metrics, outboxes, held, retry_at: None }))
+    }
+
+    /// Runs until [`Ringing::stop`]. `close_room` is called for each call that is over.
+    pub(super) async fn run(mut self, close_room: impl Fn(&SessionId, EndReason) + Send) {
+        let mut inbox = Vec::with_capacity(MAX_BATCH);
+        loop {
+            let wake = tokio::time::sleep(self.until_next_wake());
+            tokio::select! {
+                received = self.from_handles.recv_many(&mut inbox, MAX_BATCH) => if received == 0 { return },
+                () = wake => {}
+            }
+            let stop = inbox.iter().any(|message| matches!(message, Message::Stop));
+            self.batch(&mut inbox, &close_room).await;
+            if stop {
+                return self.say_goodbye();
+            }
+        }
+    }
+
+    /// One round of the machine's run loop: inputs, one transaction, outputs.
+    async fn batch(&mut self, inbox: &mut Vec<Message>, close_room: &impl Fn(&SessionId, EndReason)) {
+        let mut questions = Vec::new();
+        let mut rooms = Vec::new();
+        if self.retry_at.is_none_or(|at| at <= self.clock.now()) {
+            self.retry_at = None;
+            rooms.append(&mut self.held);
+        }
+        for message in inbox.drain(..) {
+            match message {
+                Message::Room { session, event } => rooms.push((session, event)),
+                Message::MayJoin { session, identity, reply } => questions.push((session, identity, reply)),
+                other => self.feed(other).await,
+            }
+        }
+        let now = self.clock.now();
+        if self.retry_at.is_none() {
+            for (session, event) in rooms.iter().cloned() {
+                self.service.handle(now, Input::Room { session, event });
+            }
+            self.service.fire_timers(now);
+            self.persist(rooms, close_room).await;
+        } else {
+            self.hold(rooms);
+            self.persist(Vec::new(), close_room).await;
+        }
+        for (session, identity, reply) in questions {
+            // Who asked may have gone.
+            reply.send(self.service.may_join(&session, identity.as_str())).ok();
+        }
+        self.metrics.active_calls(self.service.active_calls());
+    }
+
+    async fn feed(&mut self, message: Message) {
+        let now = self.clock.now();
+        match message {
+            Message::Connect { connection, user, device, call_waiting, outbox } => {
+                self.outboxes.insert(connection, outbox);
+                self.service.handle(now, Input::Connected { connection, user, device, call_waiting });
+            }
+            Message::Disconnect(connection) => {
+                self.outboxes.remove(&connection);
+                self.service.handle(now, Input::Disconnected { connection });
+            }
+            Message::Command { connection, id, command } => match self.receiver_of(&command).await {
+                Ok(receiver) => self.service.handle(now, Input::Command { connection, id, command, receiver }),
+                Err(error) => {
+                    let response = ServerMessage::Response(Response::new(id, Err(error)));
+                    self.deliver(connection, Outgoing::Message(Box::new(response)));
+                }
+            },
+            Message::Room { .. } | Message::MayJoin { .. } | Message::Stop => {}
+        }
+    }
+
+    /// For initiate: the receiving user as stored.
+    async fn receiver_of(&self, command: &Command) -> Result<Option<User>> {
+        let Command::Initiate(initiate) = command else { return Ok(None) };
+        let Ok(uid) = initiate.receiver.parse() else { return Ok(None) };
+        if initiate.receiver_type != ReceiverType::User {
+            return Ok(None);
+        }
+        match self.service.profile(&uid) {
+            Some(user) => Ok(Some(user.clone())),
+            None => self.store.user(&uid).await,
+        }
+    }
+
+    async fn persist(&mut self, rooms: Vec<(SessionId, RoomInput)>, close_room: &impl Fn(&SessionId, EndReason)) {
+        let records = self.service.unsaved();
+        let outputs = if records.is_empty() {
+            self.service.commit()
+        } else {
+            let started = Instant::now();
+            let saved = self.store.save(&records).await;
+            self.metrics.committed(started.elapsed(), &saved);
+            match saved {
+                Ok(()) => self.service.commit(),
+                Err(error) => {
+                    let now = self.clock.now();
+                    self.retry_at = Some(now + RETRY);
+                    self.hold(rooms);
+                    self.service.rollback(now, &error)
+                }
+            }
+        };
+        for output in outputs {
+            match output {
+                Output::Send { connection, message } => self.deliver(connection, Outgoing::Message(Box::new(message))),
+                Output::Close { connection, error } => {
+                    self.deliver(connection, Outgoing::Close(error));
+                    self.outboxes.remove(&connection);
+                }
+                Output::CloseRoom { session, reason } => {
+                    self.metrics.call_ended(reason);
+                    close_room(&session, reason);
+                }
+            }
+        }
+    }
+
+    fn hold(&mut self, mut rooms: Vec<(SessionId, RoomInput)>) {
+        let room = MAX_HELD.saturating_sub(self.held.len());
+        if rooms.len() > room {
+            tracing::error!(lost = rooms.len() - room, "the store has failed for too long: room events are lost");
+            rooms.truncate(room);
+        }
+        self.held.append(&mut rooms);
+    }
+
+    fn deliver(&mut self, connection: ConnectionId, outgoing: Outgoing) {
+        let Some(outbox) = self.outboxes.get(&connection) else { return };
+        if let Err(mpsc::error::TrySendError::Full(_)) = outbox.try_send(outgoing) {
+            // Its task sees the end of its receiver, and closes the connection.
+            self.metrics.slow_reader();
+            self.outboxes.remove(&connection);
+        }
+    }
+
+    fn say_goodbye(&mut self) {
+        let connections: Vec<ConnectionId> = self.outboxes.keys().copied().collect();
+        for connection in connections {
+            let error = Error::new(ErrorCode::ServerUnavailable, "the server is being stopped; connect again");
+            self.deliver(connection, Outgoing::Close(error));
+        }
+    }
+
+    fn until_next_wake(&self) -> Duration {
+        let next = match (self.service.next_wake(), self.retry_at) {
+            (Some(wake), Some(retry)) => wake.max(retry),
+            (None, Some(retry)) => retry,
+            (Some(wake), None) => wake,
+            (None, None) => return Duration::from_secs(3600),
+        };
+        next.since(self.clock.now())
+    }
+}
+
+/// Wall-clock time that runs evenly: a step of the machine's clock neither ends nor prolongs a call.
+struct Clock {
+    wall: UnixMillis,
+    started: Instant,
+}
+
+impl Clock {
+    fn new() -> Self {
+        Self { wall: UnixMillis::now(), started: Instant::now() }
+    }
+
+    fn now(&self) -> UnixMillis {
+        self.wall + self.started.elapsed()
+    }
+}
+
+fn stopped() -> Error {
+    Error::new(ErrorCode::ServerUnavailable, "the server is being stopped; try again later")
+}

@@ -1,0 +1,260 @@
+//! One device's WebSocket: hello, then requests and events until one side ends it.
+
+use super::api::{Api, mint_session_token};
+use super::ringing::Outgoing;
+use crate::base::{DeviceId, Error, ErrorCode, Result, Uid, UnixMillis};
+use crate::identity::UserToken;
+use crate::ringing::User;
+use crate::ringing::service::ConnectionId;
+use crate::ringing::wire::{
+    Answer, ClientMessage, Hello, MAX_MESSAGE, Query, Request, RequestMessage, Response, ServerMessage, VERSION,
+};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// How long a device may take to say hello.
+const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a write may take before the device counts as gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The largest frame that is read at all: a message between this and the limit is refused with a clear reason.
+pub(super) const MAX_FRAME: usize = 4 * MAX_MESSAGE;
+
+/// Seconds' worth of requests that may come at once.
+const BURST_SECONDS: f64 = 5.0;
+
+/// Runs a connection to its end. `host` is the URL of this server as the device reached it.
+pub(super) async fn serve(mut socket: WebSocket, api: Api, host: Option<String>) {
+    let hello = tokio::time::timeout(HELLO_TIMEOUT, hello(&mut socket))
+        .await
+        .unwrap_or_else(|_| Err(Error::new(ErrorCode::TimedOut, "no hello came within 10 s")));
+    let login = match hello {
+        Ok(hello) => log_in(&api, hello).await,
+        Err(error) => Err(error),
+    };
+    api.metrics.login(&login);
+    match login {
+        Ok((connection, uid, device, from_ringing)) => {
+            let mut connected =
+                Connection { socket, rate: Rate::new(api.requests_per_second), api, host, connection, uid, device };
+            let end = connected.run(from_ringing).await;
+            connected.api.ringing.disconnect(connection).await;
+            tracing::info!(?connection, uid = %connected.uid, device = %connected.device, reason = %end, "disconnected");
+            close(&mut connected.socket, end).await;
+        }
+        Err(error) => {
+            tracing::info!(%error, "login refused");
+            close(&mut socket, error).await;
+        }
+    }
+}
+
+async fn hello(socket: &mut WebSocket) -> Result<Hello> {
+    match next_text(socket).await? {
+        Some(text) => match ClientMessage::parse(&text)? {
+            ClientMessage::Hello(hello) => Ok(hello),
+            ClientMessage::Request(_) => Err(Error::new(ErrorCode::NotLoggedIn, "the first message must be hello")),
+        },
+        None => Err(gone("the device closed the connection before hello")),
+    }
+}
+
+type Login = (ConnectionId, Uid, DeviceId, mpsc::Receiver<Outgoing>);
+
+async fn log_in(api: &Api, hello: Hello) -> Result<Login> {
+    if hello.version != VERSION {
+        let text = format!("this server speaks version {VERSION} of the ringing protocol, not {}", hello.version);
+        return Err(Error::new(ErrorCode::NotSupported, text));
+    }
+    let now = UnixMillis::now();
+    let token = UserToken::verify(&api.keys, &hello.token, now)?;
+    let user = User { uid: token.uid, name: token.name, avatar: token.avatar };
+    let user = api.store.upsert_user(user, now).await?;
+    let (uid, device) = (user.uid.clone(), hello.device_id);
+    let (connection, from_ringing) = api.ringing.connect(user, device.clone(), hello.call_waiting).await?;
+    tracing::info!(?connection, %uid, %device, "logged in");
+    Ok((connection, uid, device, from_ringing))
+}
+
+struct Connection {
+    socket: WebSocket,
+    api: Api,
+    host: Option<String>,
+    connection: ConnectionId,
+    uid: Uid,
+    device: DeviceId,
+    rate: Rate,
+}
+
+impl Connection {
+    /// Returns why it ended.
+    async fn run(&mut self, mut from_ringing: mpsc::Receiver<Outgoing>) -> Error {
+        let interval = self.api.ping_interval;
+        let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
+        let mut heard_at = Instant::now();
+        loop {
+            let step = tokio::select! {
+                message = self.socket.recv() => {
+                    heard_at = Instant::now();
+                    self.incoming(message).await
+                }
+                outgoing = from_ringing.recv() => match outgoing {
+                    Some(Outgoing::Message(message)) => self.send(&message).await,
+                    Some(Outgoing::Close(error)) => Err(error),
+                    None => Err(Error::new(ErrorCode::TooManyRequests, "the device reads too slowly; connect again")),
+                },
+                // A half-open connection: the device is gone and no packet says so.
+                _ = ping.tick() => match heard_at.elapsed() > interval * 2 {
+                    true => Err(gone("the device does not answer pings")),
+                    false => send_raw(&mut self.socket, Message::Ping(Default::default())).await,
+                },
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    async fn incoming(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<()> {
+        let Some(text) = read_text(message)? else { return Ok(()) };
+        match ClientMessage::parse(&text)? {
+            ClientMessage::Request(message) => self.request(message).await,
+            ClientMessage::Hello(_) => Err(Error::new(ErrorCode::Malformed, "hello came twice")),
+        }
+    }
+
+    /// Errors end the connection; what is wrong with the request alone goes into its response.
+    async fn request(&mut self, message: RequestMessage) -> Result<()> {
+        let request = match self.rate.allow(Instant::now()) {
+            true => message.parse(),
+            false => Err(Error::new(ErrorCode::TooManyRequests, "too many requests at once; wait a second")),
+        };
+        let (method, result) = match request {
+            Ok(Request::Command(command)) => {
+                self.api.metrics.request(command.method(), None);
+                return self.api.ringing.command(self.connection, message.id, command).await;
+            }
+            Ok(Request::Query(query)) => (Request::Query(query.clone()).method(), self.query(query).await),
+            Err(error) => ("refused", Err(error)),
+        };
+        self.api.metrics.request(method, result.as_ref().err().map(Error::code));
+        self.send(&ServerMessage::Response(Response::new(message.id, result))).await
+    }
+
+    async fn query(&mut self, query: Query) -> Result<Answer> {
+        match query {
+            Query::Call(call) => {
+                let call = self.api.call(&call.session_id, Some(&self.uid)).await?;
+                Ok(Answer::Call(Box::new(call)))
+            }
+            Query::Calls(filter) => Ok(Answer::Calls(self.api.store.log(Some(&self.uid), &filter).await?)),
+            Query::SessionToken(call) => {
+                let call = self.api.call(&call.session_id, Some(&self.uid)).await?;
+                let access = mint_session_token(&self.api, &call, &self.uid, Some(&self.device), self.host.as_deref())?;
+                Ok(Answer::SessionToken(access))
+            }
+        }
+    }
+
+    async fn send(&mut self, message: &ServerMessage) -> Result<()> {
+        send_raw(&mut self.socket, Message::text(message.to_json())).await
+    }
+}
+
+/// `None` when it is no text message but is as it should be.
+fn read_text(message: Option<Result<Message, axum::Error>>) -> Result<Option<String>> {
+    match message {
+        Some(Ok(Message::Text(text))) => Ok(Some(text.as_str().to_owned())),
+        Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+        Some(Ok(Message::Binary(_))) => Err(Error::new(ErrorCode::Malformed, "messages are text, not binary")),
+        Some(Ok(Message::Close(_))) | None => Err(gone("the device closed the connection")),
+        // A frame over MAX_FRAME ends here as well, as a fault of the WebSocket.
+        Some(Err(error)) => Err(gone(format!("the connection broke: {error}"))),
+    }
+}
+
+async fn next_text(socket: &mut WebSocket) -> Result<Option<String>> {
+    loop {
+        match socket.recv().await {
+            None => return Ok(None),
+            message => {
+                if let Some(text) = read_text(message)? {
+                    return Ok(Some(text));
+                }
+            }
+        }
+    }
+}
+
+async fn send_raw(socket: &mut WebSocket, message: Message) -> Result<()> {
+    match tokio::time::timeout(WRITE_TIMEOUT, socket.send(message)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(gone(format!("the connection broke: {error}"))),
+        Err(_) => Err(gone("the device takes no data")),
+    }
+}
+
+/// Says why, as far as the device still listens, and closes.
+async fn close(socket: &mut WebSocket, error: Error) {
+    let code = match error.code() {
+        ErrorCode::ServerUnavailable => close_code::RESTART,
+        ErrorCode::StoreFailed | ErrorCode::Internal => close_code::ERROR,
+        ErrorCode::TooLarge => close_code::SIZE,
+        _ => close_code::POLICY,
+    };
+    let reason = error.code().name().into();
+    let goodbye = async {
+        socket.send(Message::text(ServerMessage::bye(error).to_json())).await?;
+        socket.send(Message::Close(Some(CloseFrame { code, reason }))).await?;
+        // Until the device has answered, so that the reason is not overtaken by a reset of the connection.
+        while let Some(Ok(_)) = socket.recv().await {}
+        Ok::<_, axum::Error>(())
+    };
+    // A device that is gone hears nothing.
+    tokio::time::timeout(Duration::from_secs(2), goodbye).await.ok();
+}
+
+fn gone(what: impl Into<String>) -> Error {
+    Error::new(ErrorCode::ConnectionLost, what)
+}
+
+/// A token bucket.
+struct Rate {
+    per_second: f64,
+    tokens: f64,
+    at: Instant,
+}
+
+impl Rate {
+    fn new(per_second: u32) -> Self {
+        let per_second = f64::from(per_second);
+        Self { per_second, tokens: per_second * BURST_SECONDS, at: Instant::now() }
+    }
+
+    fn allow(&mut self, now: Instant) -> bool {
+        let earned = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
+        self.tokens = (self.tokens + earned).min(self.per_second * BURST_SECONDS);
+        self.at = now;
+        let allowed = self.tokens >= 1.0;
+        if allowed {
+            self.tokens -= 1.0;
+        }
+        allowed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_allowed_and_a_flood_is_not() {
+        let mut rate = Rate::new(2);
+        let start = rate.at;
+        assert_eq!((0..20).filter(|_| rate.allow(start)).count(), 10);
+        assert!(rate.allow(start + Duration::from_millis(600)));
+        assert!(!rate.allow(start + Duration::from_millis(600)));
+    }
+}

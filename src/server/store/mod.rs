@@ -1,0 +1,69 @@
+//! Users and calls, durably. All access goes through [`Store`], with SQL that SQLite and PostgreSQL both run.
+
+mod cursor;
+mod log;
+mod schema;
+mod sqlite;
+
+pub(super) use sqlite::SqliteStore;
+
+use super::config::fault;
+use crate::base::{Error, ErrorCode, Result, SessionId, Uid, UnixMillis};
+use crate::ringing::service::CallRecord;
+use crate::ringing::{LogFilter, LogPage, User};
+use async_trait::async_trait;
+use std::path::PathBuf;
+
+/// Where users and calls are kept. Every method fails with `store_failed` when the store does, and then it changed nothing.
+#[async_trait]
+pub(super) trait Store: Send + Sync {
+    /// Takes note of a user who logs in: what is given replaces what was stored. Returns what is stored now.
+    async fn upsert_user(&self, user: User, now: UnixMillis) -> Result<User>;
+
+    async fn user(&self, uid: &Uid) -> Result<Option<User>>;
+
+    /// All of them, or none. They are on disk when it returns.
+    async fn save(&self, records: &[&CallRecord]) -> Result<()>;
+
+    /// The calls that are not over, and those that ended at or after `ended_since`.
+    async fn recent(&self, ended_since: UnixMillis) -> Result<Vec<CallRecord>>;
+
+    async fn call(&self, session: &SessionId) -> Result<Option<CallRecord>>;
+
+    /// One page of the log of `party`, or of everybody. Errors: `invalid_argument` for a bad limit or cursor.
+    async fn log(&self, party: Option<&Uid>, filter: &LogFilter) -> Result<LogPage>;
+
+    /// Fails when the store cannot be read: for health checks.
+    async fn ping(&self) -> Result<()>;
+
+    /// Finishes what is under way and closes.
+    async fn close(&self);
+}
+
+/// A kind of database, and where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Database {
+    Sqlite(PathBuf),
+}
+
+impl Database {
+    /// A path, or a URL with a scheme. Errors: `configuration` for a scheme that this version does not have.
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let path = match text.split_once(':') {
+            Some(("sqlite", path)) => path.strip_prefix("//").unwrap_or(path),
+            Some((scheme, rest)) if rest.starts_with("//") => {
+                return Err(fault(format!("database: {scheme} is not supported; give the path of an SQLite file")));
+            }
+            _ => text,
+        };
+        if path.is_empty() {
+            return Err(fault("database is empty; give the path of an SQLite file"));
+        }
+        Ok(Self::Sqlite(path.into()))
+    }
+}
+
+fn failed(doing: &str, error: impl std::fmt::Display) -> Error {
+    tracing::error!(%error, doing, "the store failed");
+    Error::new(ErrorCode::StoreFailed, format!("the store failed while {doing}: {error}; nothing was changed"))
+}

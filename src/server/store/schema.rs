@@ -1,0 +1,58 @@
+//! The tables, and the steps from one version of them to the next.
+
+use sqlx::{Row, Sqlite, Transaction};
+
+/// Step n takes the tables from version n to n + 1. A released step is never edited; new ones are added.
+const STEPS: &[&[&str]] = &[&[
+    "CREATE TABLE users (
+        uid TEXT PRIMARY KEY,
+        name TEXT,
+        avatar TEXT,
+        created_at BIGINT NOT NULL
+    )",
+    // What is filtered by has a column; the rest is in the record, as JSON.
+    "CREATE TABLE calls (
+        session_id TEXT PRIMARY KEY,
+        initiated_at BIGINT NOT NULL,
+        ended_at BIGINT,
+        call_type TEXT NOT NULL,
+        category TEXT NOT NULL,
+        status TEXT NOT NULL,
+        record TEXT NOT NULL
+    )",
+    "CREATE INDEX calls_by_end ON calls (ended_at)",
+    "CREATE INDEX calls_by_time ON calls (initiated_at, session_id)",
+    // One row for each party: its log.
+    "CREATE TABLE call_parties (
+        session_id TEXT NOT NULL REFERENCES calls (session_id),
+        uid TEXT NOT NULL,
+        direction TEXT NOT NULL,
+        initiated_at BIGINT NOT NULL,
+        PRIMARY KEY (session_id, uid)
+    )",
+    "CREATE INDEX call_parties_by_time ON call_parties (uid, initiated_at, session_id)",
+]];
+
+/// Brings the tables to the newest version, in the transaction of the caller.
+pub(super) async fn migrate(transaction: &mut Transaction<'_, Sqlite>) -> Result<(), sqlx::Error> {
+    sqlx::query("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)")
+        .execute(&mut **transaction)
+        .await?;
+    let row = sqlx::query("SELECT MAX(version) FROM schema_version").fetch_one(&mut **transaction).await?;
+    let version: i64 = row.try_get::<Option<i64>, _>(0)?.unwrap_or(0);
+    let done = usize::try_from(version).unwrap_or(usize::MAX);
+    if done > STEPS.len() {
+        let text = format!("its tables are of version {version}, from a newer Trill than this one");
+        return Err(sqlx::Error::Configuration(text.into()));
+    }
+    for (step, statements) in STEPS.iter().enumerate().skip(done) {
+        for statement in *statements {
+            sqlx::query(*statement).execute(&mut **transaction).await?;
+        }
+        sqlx::query("INSERT INTO schema_version (version) VALUES ($1)")
+            .bind(step as i64 + 1)
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}

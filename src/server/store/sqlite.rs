@@ -1,0 +1,168 @@
+//! The embedded store: one SQLite file.
+
+use super::log::{bigint, page, record};
+use super::{Store, failed, schema};
+use crate::base::{Result, SessionId, Uid, UnixMillis};
+use crate::ringing::service::CallRecord;
+use crate::ringing::{Direction, LogFilter, LogPage, User};
+use async_trait::async_trait;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::{Row, Sqlite, SqlitePool, Transaction};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a change waits for another program that holds the file, before it fails with `store_failed`.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Connections that read. They never wait for the one that writes (WAL).
+const READERS: u32 = 4;
+
+pub(in crate::server) struct SqliteStore {
+    /// One connection: SQLite has one writer at a time, and waiting in our own queue is fair.
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it if it is not there, and brings its tables up to date. Errors: `store_failed`.
+    pub(in crate::server) async fn open(path: &Path) -> Result<Self> {
+        let doing = format!("opening {}", path.display());
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // FULL: a commit that was answered is on disk, also when the machine loses power.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT);
+        let pool = |max| SqlitePoolOptions::new().max_connections(max).acquire_timeout(BUSY_TIMEOUT * 3);
+        let writer = pool(1).connect_with(options.clone()).await.map_err(|e| failed(&doing, e))?;
+        let mut transaction = writer.begin().await.map_err(|e| failed(&doing, e))?;
+        schema::migrate(&mut transaction).await.map_err(|e| failed(&doing, e))?;
+        transaction.commit().await.map_err(|e| failed(&doing, e))?;
+        let readers = pool(READERS).connect_with(options).await.map_err(|e| failed(&doing, e))?;
+        Ok(Self { writer, readers })
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn upsert_user(&self, user: User, now: UnixMillis) -> Result<User> {
+        // Most logins change nothing, and then nothing is written: a server's restart is not a storm of writes.
+        if let Some(stored) = self.user(&user.uid).await? {
+            let same = |new: &Option<String>, old: &Option<String>| new.is_none() || new == old;
+            if same(&user.name, &stored.name) && same(&user.avatar, &stored.avatar) {
+                return Ok(stored);
+            }
+        }
+        let row = sqlx::query(
+            "INSERT INTO users (uid, name, avatar, created_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (uid) DO UPDATE SET name = COALESCE(excluded.name, users.name),
+                                             avatar = COALESCE(excluded.avatar, users.avatar)
+             RETURNING uid, name, avatar",
+        )
+        .bind(user.uid.as_str())
+        .bind(&user.name)
+        .bind(&user.avatar)
+        .bind(bigint(now))
+        .fetch_one(&self.writer)
+        .await
+        .map_err(|e| failed("storing a user", e))?;
+        read_user(&row)
+    }
+
+    async fn user(&self, uid: &Uid) -> Result<Option<User>> {
+        let row = sqlx::query("SELECT uid, name, avatar FROM users WHERE uid = $1")
+            .bind(uid.as_str())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|e| failed("reading a user", e))?;
+        row.as_ref().map(read_user).transpose()
+    }
+
+    async fn save(&self, records: &[&CallRecord]) -> Result<()> {
+        let doing = "storing calls";
+        let mut transaction = self.writer.begin().await.map_err(|e| failed(doing, e))?;
+        for record in records {
+            save_one(&mut transaction, record).await.map_err(|e| failed(doing, e))?;
+        }
+        transaction.commit().await.map_err(|e| failed(doing, e))
+    }
+
+    async fn recent(&self, ended_since: UnixMillis) -> Result<Vec<CallRecord>> {
+        let rows = sqlx::query("SELECT record FROM calls WHERE ended_at IS NULL OR ended_at >= $1")
+            .bind(bigint(ended_since))
+            .fetch_all(&self.readers)
+            .await
+            .map_err(|e| failed("reading the recent calls", e))?;
+        rows.iter().map(read_record).collect()
+    }
+
+    async fn call(&self, session: &SessionId) -> Result<Option<CallRecord>> {
+        let row = sqlx::query("SELECT record FROM calls WHERE session_id = $1")
+            .bind(session.as_str())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|e| failed("reading a call", e))?;
+        row.as_ref().map(read_record).transpose()
+    }
+
+    async fn log(&self, party: Option<&Uid>, filter: &LogFilter) -> Result<LogPage> {
+        page(&self.readers, party, filter).await
+    }
+
+    async fn ping(&self) -> Result<()> {
+        let read = sqlx::query("SELECT 1 FROM calls LIMIT 1").fetch_optional(&self.readers).await;
+        read.map(drop).map_err(|e| failed("checking it", e))
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+async fn save_one(transaction: &mut Transaction<'_, Sqlite>, record: &CallRecord) -> Result<(), sqlx::Error> {
+    let call = &record.call;
+    let json = serde_json::to_string(record).map_err(|e| sqlx::Error::Encode(Box::new(e)))?;
+    sqlx::query(
+        "INSERT INTO calls (session_id, initiated_at, ended_at, call_type, category, status, record)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (session_id) DO UPDATE SET ended_at = excluded.ended_at, status = excluded.status,
+                                                record = excluded.record",
+    )
+    .bind(call.session_id.as_str())
+    .bind(bigint(call.initiated_at))
+    .bind(call.ended_at.map(bigint))
+    .bind(call.call_type.name())
+    .bind(call.category.name())
+    .bind(call.status.name())
+    .bind(json)
+    .execute(&mut **transaction)
+    .await?;
+    for participant in &call.participants {
+        let direction = if call.is_initiator(&participant.uid) { Direction::Outgoing } else { Direction::Incoming };
+        sqlx::query(
+            "INSERT INTO call_parties (session_id, uid, direction, initiated_at) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (session_id, uid) DO NOTHING",
+        )
+        .bind(call.session_id.as_str())
+        .bind(participant.uid.as_str())
+        .bind(direction.name())
+        .bind(bigint(call.initiated_at))
+        .execute(&mut **transaction)
+        .await?;
+    }
+    Ok(())
+}
+
+fn read_user(row: &SqliteRow) -> Result<User> {
+    let read = || -> Result<_, sqlx::Error> { Ok((row.try_get::<String, _>(0)?, row.try_get(1)?, row.try_get(2)?)) };
+    let (uid, name, avatar) = read().map_err(|e| failed("reading a user", e))?;
+    Ok(User { uid: Uid::new(uid).map_err(|e| failed("reading a user", e))?, name, avatar })
+}
+
+fn read_record(row: &SqliteRow) -> Result<CallRecord> {
+    let text: String = row.try_get(0).map_err(|e| failed("reading a call", e))?;
+    record(&text)
+}

@@ -1,0 +1,131 @@
+//! What we can send and receive, and how loss is repaired: codecs, header extensions, interceptors.
+
+use super::feedback::{FeedbackTap, Feedbacks};
+use crate::session::TrackKind;
+use rtc::interceptor::{Registry, Slot};
+use rtc::peer_connection::configuration::interceptor_registry::{
+    configure_nack, configure_rtcp_reports, configure_twcc,
+};
+use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine};
+use rtc::rtp_transceiver::rtp_sender::{
+    RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
+};
+use std::sync::Arc;
+use webrtc::error::Result;
+
+/// The payload types that browsers use, so that captures read as usual.
+pub(super) const OPUS_PAYLOAD_TYPE: u8 = 111;
+pub(super) const VP8_PAYLOAD_TYPE: u8 = 96;
+const RTX_PAYLOAD_TYPE: u8 = 97;
+
+/// RFC 6464.
+pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
+/// RFC 9143: lets the other side assign packets to tracks before it knows their SSRCs.
+const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+const ABS_SEND_TIME_URI: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
+
+pub(super) fn media_engine() -> Result<MediaEngine> {
+    let mut engine = MediaEngine::default();
+    engine.register_codec(parameters(opus(), OPUS_PAYLOAD_TYPE), RtpCodecKind::Audio)?;
+    engine.register_codec(parameters(vp8(), VP8_PAYLOAD_TYPE), RtpCodecKind::Video)?;
+    engine.register_codec(parameters(rtx(), RTX_PAYLOAD_TYPE), RtpCodecKind::Video)?;
+    for (uri, kinds) in [
+        (AUDIO_LEVEL_URI, &[RtpCodecKind::Audio][..]),
+        (MID_URI, &[RtpCodecKind::Audio, RtpCodecKind::Video]),
+        (ABS_SEND_TIME_URI, &[RtpCodecKind::Audio, RtpCodecKind::Video]),
+    ] {
+        for kind in kinds {
+            engine.register_header_extension(RTCRtpHeaderExtensionCapability { uri: uri.to_owned() }, *kind, None)?;
+        }
+    }
+    Ok(engine)
+}
+
+/// NACK both ways, reports, and transport-wide sequence numbers with feedback. No pacer and no estimator: the bitrate
+/// is the app's setting so far.
+pub(super) fn interceptors(engine: &mut MediaEngine, feedbacks: Arc<Feedbacks>) -> Result<Registry> {
+    let registry = configure_nack(Registry::new(), engine);
+    let registry = configure_rtcp_reports(registry);
+    let registry = configure_twcc(registry, engine)?;
+    // Next to the wire: it sees all RTCP that comes in, and the sender reports that go out.
+    Ok(registry.with(Slot::from(500), FeedbackTap::new(feedbacks)))
+}
+
+pub(super) fn codec(kind: TrackKind) -> RTCRtpCodec {
+    match kind {
+        TrackKind::Audio => opus(),
+        TrackKind::Video => vp8(),
+    }
+}
+
+pub(super) fn payload_type(kind: TrackKind) -> u8 {
+    match kind {
+        TrackKind::Audio => OPUS_PAYLOAD_TYPE,
+        TrackKind::Video => VP8_PAYLOAD_TYPE,
+    }
+}
+
+pub(super) fn codec_kind(kind: TrackKind) -> RtpCodecKind {
+    match kind {
+        TrackKind::Audio => RtpCodecKind::Audio,
+        TrackKind::Video => RtpCodecKind::Video,
+    }
+}
+
+/// The id under which an SDP maps a header extension (RFC 8285 section 5); the same in all sections of a bundle.
+pub(super) fn extension_id(sdp: &str, uri: &str) -> Option<u8> {
+    sdp.lines().find_map(|line| {
+        let mut fields = line.trim_end().strip_prefix("a=extmap:")?.split_ascii_whitespace();
+        let id = fields.next()?.split('/').next()?;
+        if fields.next()? == uri { id.parse().ok().filter(|id| (1..=14).contains(id)) } else { None }
+    })
+}
+
+fn opus() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_OPUS.to_owned(),
+        clock_rate: 48_000,
+        // Always 2 in SDP (RFC 7587 section 7); what is sent is mono.
+        channels: 2,
+        sdp_fmtp_line: "minptime=10;useinbandfec=1".to_owned(),
+        rtcp_feedback: Vec::new(),
+    }
+}
+
+fn vp8() -> RTCRtpCodec {
+    let feedback = |typ: &str, parameter: &str| RTCPFeedback { typ: typ.to_owned(), parameter: parameter.to_owned() };
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_VP8.to_owned(),
+        clock_rate: 90_000,
+        channels: 0,
+        sdp_fmtp_line: String::new(),
+        rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")],
+    }
+}
+
+fn rtx() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: MIME_TYPE_RTX.to_owned(),
+        clock_rate: 90_000,
+        channels: 0,
+        sdp_fmtp_line: format!("apt={VP8_PAYLOAD_TYPE}"),
+        rtcp_feedback: Vec::new(),
+    }
+}
+
+fn parameters(rtp_codec: RTCRtpCodec, payload_type: u8) -> RTCRtpCodecParameters {
+    RTCRtpCodecParameters { rtp_codec, payload_type }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_extension_id_is_read_with_and_without_a_direction() {
+        let sdp = format!("m=audio 9 X 111\r\na=extmap:1/sendonly {MID_URI}\r\na=extmap:3 {AUDIO_LEVEL_URI}\r\n");
+        assert_eq!(extension_id(&sdp, AUDIO_LEVEL_URI), Some(3));
+        assert_eq!(extension_id(&sdp, MID_URI), Some(1));
+        assert_eq!(extension_id("a=extmap:99 x\na=extmap:", "x"), None);
+    }
+}

@@ -1,0 +1,243 @@
+//! What receivers report of the tracks that we send: read from the RTCP as it passes, and handed to the pipelines.
+
+use crate::media::control::SendControl;
+use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::receiver_report::ReceiverReport;
+use rtc::rtcp::reception_report::ReceptionReport;
+use rtc::rtcp::sender_report::SenderReport;
+use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
+use rtc::sansio::Protocol;
+use rtc::shared::error::Error;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The tracks that we send, by SSRC.
+#[derive(Debug, Default)]
+pub(super) struct Feedbacks(Mutex<HashMap<u32, Arc<Feedback>>>);
+
+impl Feedbacks {
+    pub(super) fn insert(&self, ssrc: u32, feedback: Arc<Feedback>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(ssrc, feedback);
+    }
+
+    pub(super) fn remove(&self, ssrc: u32) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&ssrc);
+    }
+
+    fn of(&self, ssrc: u32) -> Option<Arc<Feedback>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&ssrc).cloned()
+    }
+}
+
+/// What is known of one track of ours at its receiver.
+#[derive(Debug)]
+pub(super) struct Feedback {
+    control: Arc<SendControl>,
+    clock_rate: u32,
+    pub(super) lost: AtomicU32,
+    /// Smoothed, 0-100.
+    pub(super) loss_percent: AtomicU8,
+    pub(super) jitter_micros: AtomicU64,
+    /// 0 until measured.
+    pub(super) rtt_micros: AtomicU64,
+    pub(super) key_frame_requests: AtomicU64,
+    pub(super) nacked: AtomicU64,
+}
+
+impl Feedback {
+    pub(super) fn new(control: Arc<SendControl>, clock_rate: u32) -> Self {
+        Self {
+            control,
+            clock_rate,
+            lost: AtomicU32::new(0),
+            loss_percent: AtomicU8::new(0),
+            jitter_micros: AtomicU64::new(0),
+            rtt_micros: AtomicU64::new(0),
+            key_frame_requests: AtomicU64::new(0),
+            nacked: AtomicU64::new(0),
+        }
+    }
+
+    fn key_frame_requested(&self) {
+        self.key_frame_requests.fetch_add(1, Relaxed);
+        self.control.request_key_frame();
+    }
+
+    fn report(&self, report: &ReceptionReport, rtt: Option<Duration>) {
+        self.lost.store(report.total_lost, Relaxed);
+        self.jitter_micros.store(u64::from(report.jitter) * 1_000_000 / u64::from(self.clock_rate), Relaxed);
+        if let Some(rtt) = rtt {
+            self.rtt_micros.store((rtt.as_micros() as u64).max(1), Relaxed);
+        }
+        // Up at once, down slowly: FEC that is switched off between two bursts helps nobody.
+        let now = u32::from(report.fraction_lost) * 100 / 256;
+        let before = u32::from(self.loss_percent.load(Relaxed));
+        let percent = if now >= before { now } else { (before * 3 + now) / 4 };
+        self.loss_percent.store(percent as u8, Relaxed);
+        self.control.set_loss_percent(percent as u8);
+    }
+}
+
+/// Sender reports whose answers are awaited, for all tracks of one connection.
+const SENT_REPORTS: usize = 64;
+
+/// Sits next to the wire, reads RTCP both ways, changes nothing.
+pub(super) struct FeedbackTap {
+    feedbacks: Arc<Feedbacks>,
+    reading: VecDeque<TaggedPacket>,
+    writing: VecDeque<TaggedPacket>,
+    /// The middle 32 bits of the NTP time of sender reports, and when they left.
+    sent: VecDeque<(u32, Instant)>,
+}
+
+impl FeedbackTap {
+    pub(super) fn new(feedbacks: Arc<Feedbacks>) -> Self {
+        Self { feedbacks, reading: VecDeque::new(), writing: VecDeque::new(), sent: VecDeque::new() }
+    }
+
+    fn read(&self, packet: &dyn rtc::rtcp::Packet, now: Instant) {
+        let packet = packet.as_any();
+        if let Some(pli) = packet.downcast_ref::<PictureLossIndication>() {
+            if let Some(feedback) = self.feedbacks.of(pli.media_ssrc) {
+                feedback.key_frame_requested();
+            }
+        } else if let Some(fir) = packet.downcast_ref::<FullIntraRequest>() {
+            for entry in &fir.fir {
+                if let Some(feedback) = self.feedbacks.of(entry.ssrc) {
+                    feedback.key_frame_requested();
+                }
+            }
+        } else if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
+            self.read_blocks(&report.reports, now);
+        } else if let Some(report) = packet.downcast_ref::<SenderReport>() {
+            self.read_blocks(&report.reports, now);
+        } else if let Some(nack) = packet.downcast_ref::<TransportLayerNack>()
+            && let Some(feedback) = self.feedbacks.of(nack.media_ssrc)
+        {
+            let packets: usize = nack.nacks.iter().map(|pair| 1 + pair.lost_packets.count_ones() as usize).sum();
+            feedback.nacked.fetch_add(packets as u64, Relaxed);
+        }
+    }
+
+    fn read_blocks(&self, blocks: &[ReceptionReport], now: Instant) {
+        for block in blocks {
+            if let Some(feedback) = self.feedbacks.of(block.ssrc) {
+                feedback.report(block, self.round_trip(block, now));
+            }
+        }
+    }
+
+    /// RFC 3550 section 6.4.1, by our own clock: both ends of the interval were seen here.
+    fn round_trip(&self, block: &ReceptionReport, now: Instant) -> Option<Duration> {
+        if block.last_sender_report == 0 {
+            return None;
+        }
+        let (_, sent) = self.sent.iter().rev().find(|(id, _)| *id == block.last_sender_report)?;
+        let held = Duration::from_secs(u64::from(block.delay)) / 65_536;
+        Some(now.saturating_duration_since(*sent).saturating_sub(held))
+    }
+}
+
+impl Protocol<TaggedPacket, TaggedPacket, ()> for FeedbackTap {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = Error;
+    type Time = Instant;
+
+    fn handle_read(&mut self, message: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtcp(packets) = &message.message.packet {
+            packets.iter().for_each(|packet| self.read(packet.as_ref(), message.now));
+        }
+        self.reading.push_back(message);
+        Ok(())
+    }
+
+    fn poll_read(&mut self) -> Option<TaggedPacket> {
+        self.reading.pop_front()
+    }
+
+    fn handle_write(&mut self, message: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtcp(packets) = &message.message.packet {
+            for report in packets.iter().filter_map(|packet| packet.as_any().downcast_ref::<SenderReport>()) {
+                if self.sent.len() == SENT_REPORTS {
+                    self.sent.pop_front();
+                }
+                self.sent.push_back(((report.ntp_time >> 16) as u32, message.now));
+            }
+        }
+        self.writing.push_back(message);
+        Ok(())
+    }
+
+    fn poll_write(&mut self) -> Option<TaggedPacket> {
+        self.writing.pop_front()
+    }
+}
+
+impl Interceptor for FeedbackTap {
+    fn bind_local_stream(&mut self, _: &StreamInfo) {}
+    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
+    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
+    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rtc::interceptor::AttributedPacket;
+
+    fn tap() -> (FeedbackTap, Arc<Feedback>, Arc<SendControl>) {
+        let control = Arc::new(SendControl::new(0));
+        let feedback = Arc::new(Feedback::new(control.clone(), 48_000));
+        let feedbacks = Arc::new(Feedbacks::default());
+        feedbacks.insert(7, feedback.clone());
+        (FeedbackTap::new(feedbacks), feedback, control)
+    }
+
+    fn rtcp(packet: impl rtc::rtcp::Packet + 'static, now: Instant) -> TaggedPacket {
+        let message = AttributedPacket::new(Packet::Rtcp(vec![Box::new(packet)]));
+        TaggedPacket { now, transport: Default::default(), message }
+    }
+
+    fn report(fraction_lost: u8, last_sender_report: u32, delay: u32) -> ReceiverReport {
+        let block = ReceptionReport { ssrc: 7, fraction_lost, last_sender_report, delay, ..Default::default() };
+        ReceiverReport { reports: vec![block], ..Default::default() }
+    }
+
+    #[test]
+    fn a_picture_loss_of_our_track_asks_its_encoder_for_a_key_frame() {
+        let (mut tap, feedback, control) = tap();
+        let pli = |media_ssrc| PictureLossIndication { sender_ssrc: 0, media_ssrc };
+        tap.handle_read(rtcp(pli(8), Instant::now())).unwrap();
+        assert!(!control.take_key_frame_request(), "that was another track");
+        tap.handle_read(rtcp(pli(7), Instant::now())).unwrap();
+        assert!(control.take_key_frame_request());
+        assert_eq!(feedback.key_frame_requests.load(Relaxed), 1);
+        assert!(tap.poll_read().is_some(), "the packet goes on to the others");
+    }
+
+    #[test]
+    fn loss_is_believed_at_once_and_forgotten_slowly() {
+        let (mut tap, _, control) = tap();
+        tap.handle_read(rtcp(report(64, 0, 0), Instant::now())).unwrap();
+        assert_eq!(control.loss_percent(), 25);
+        tap.handle_read(rtcp(report(0, 0, 0), Instant::now())).unwrap();
+        assert_eq!(control.loss_percent(), 18);
+    }
+
+    #[test]
+    fn the_round_trip_leaves_out_what_the_receiver_held() {
+        let (mut tap, feedback, _) = tap();
+        let start = Instant::now();
+        let sent = SenderReport { ssrc: 7, ntp_time: 0x0000_1234_5678_0000, ..Default::default() };
+        tap.handle_write(rtcp(sent, start)).unwrap();
+        let answer = rtcp(report(0, 0x1234_5678, 65_536 / 2), start + Duration::from_millis(550));
+        tap.handle_read(answer).unwrap();
+        assert_eq!(feedback.rtt_micros.load(Relaxed), 50_000);
+    }
+}

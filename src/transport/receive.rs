@@ -1,0 +1,163 @@
+//! Tracks of others: a task each drains the peer connection's queue into whatever sink is attached under the track's id.
+
+use crate::base::TrackId;
+use crate::media::rtp::{AudioLevel, ReceivedPacket, RtpPacket};
+use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+use webrtc::media_stream::track_remote::{TrackRemote, TrackRemoteEvent};
+
+/// More than any room we could play.
+const MAX_TRACKS: usize = 512;
+
+/// What came in of one track.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct ReceiveStats {
+    pub packets: u64,
+    /// RTP payload.
+    pub bytes: u64,
+    /// Packets for which no pipeline was there, or whose pipeline had ended.
+    pub dropped: u64,
+}
+
+/// Takes one packet; must not block. False when it is not taken.
+pub type PacketSink = Box<dyn Fn(ReceivedPacket) -> bool + Send>;
+
+/// The sinks of the remote tracks, by track id. A sink may be attached before the track's first packet. Cheap to clone.
+#[derive(Clone, Default)]
+pub struct RemoteTracks(Arc<Mutex<HashMap<TrackId, Arc<Slot>>>>);
+
+#[derive(Default)]
+struct Slot {
+    sink: Mutex<Option<PacketSink>>,
+    /// Where requests to its sender go; there from the first packet on.
+    remote: Mutex<Option<Arc<dyn TrackRemote>>>,
+    ssrc: AtomicU32,
+    packets: AtomicU64,
+    bytes: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl RemoteTracks {
+    /// From now on the track's packets go there. A packet without payload is padding, sent to
+    /// probe the network: nothing to decode, but its sequence number counts.
+    pub fn attach(&self, id: &TrackId, sink: PacketSink) {
+        if let Some(slot) = self.slot(id) {
+            *lock(&slot.sink) = Some(sink);
+        }
+    }
+
+    /// From now on the track's packets are dropped.
+    pub fn detach(&self, id: &TrackId) {
+        if let Some(slot) = lock(&self.0).get(id) {
+            *lock(&slot.sink) = None;
+        }
+    }
+
+    pub fn stats(&self, id: &TrackId) -> Option<ReceiveStats> {
+        let slot = lock(&self.0).get(id)?.clone();
+        Some(ReceiveStats {
+            packets: slot.packets.load(Relaxed),
+            bytes: slot.bytes.load(Relaxed),
+            dropped: slot.dropped.load(Relaxed),
+        })
+    }
+
+    /// Asks the track's sender for a key frame (PLI, RFC 4585 section 6.3.1). Without effect before its first packet.
+    pub async fn request_key_frame(&self, id: &TrackId) {
+        let Some(slot) = lock(&self.0).get(id).cloned() else { return };
+        let remote = lock(&slot.remote).clone();
+        if let Some(remote) = remote {
+            let pli = PictureLossIndication { sender_ssrc: 0, media_ssrc: slot.ssrc.load(Relaxed) };
+            if let Err(error) = remote.write_rtcp(vec![Box::new(pli)]).await {
+                tracing::debug!(%error, "key frame request not sent");
+            }
+        }
+    }
+
+    /// Until the track or its connection ends.
+    pub(super) async fn drain(self, remote: Arc<dyn TrackRemote>, level_extension: Arc<AtomicU8>) {
+        let Ok(id) = TrackId::new(remote.track_id().await) else { return };
+        let Some(slot) = self.slot(&id) else { return };
+        *lock(&slot.remote) = Some(remote.clone());
+        while let Some(event) = remote.poll().await {
+            match event {
+                TrackRemoteEvent::OnRtpPacket(packet) => {
+                    slot.ssrc.store(packet.header.ssrc, Relaxed);
+                    slot.take(packet, level_extension.load(Relaxed));
+                }
+                TrackRemoteEvent::OnEnded | TrackRemoteEvent::OnError => break,
+                _ => {}
+            }
+        }
+        *lock(&slot.remote) = None;
+    }
+
+    /// A new connection has tracks of its own; ids of the last one may come again.
+    pub(super) fn forget_remotes(&self) {
+        lock(&self.0).values().for_each(|slot| *lock(&slot.remote) = None);
+    }
+
+    fn slot(&self, id: &TrackId) -> Option<Arc<Slot>> {
+        let mut slots = lock(&self.0);
+        if slots.len() >= MAX_TRACKS && !slots.contains_key(id) {
+            // Those of tracks that are over make room.
+            slots.retain(|_, slot| lock(&slot.sink).is_some());
+            if slots.len() >= MAX_TRACKS {
+                return None;
+            }
+        }
+        Some(slots.entry(id.clone()).or_default().clone())
+    }
+}
+
+impl Slot {
+    fn take(&self, packet: rtc::rtp::Packet, level_extension: u8) {
+        self.packets.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(packet.payload.len() as u64, Relaxed);
+        let level = packet.header.get_extension(level_extension).and_then(|bytes| bytes.first().copied());
+        let packet = RtpPacket {
+            sequence: packet.header.sequence_number,
+            timestamp: packet.header.timestamp,
+            marker: packet.header.marker,
+            payload: packet.payload,
+            audio_level: level.map(|byte| AudioLevel { voice: byte & 0x80 != 0, minus_dbov: byte & 0x7f }),
+        };
+        let packet = ReceivedPacket { packet, arrival: Instant::now() };
+        let taken = lock(&self.sink).as_ref().is_some_and(|sink| sink(packet));
+        if !taken {
+            self.dropped.fetch_add(1, Relaxed);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(sequence_number: u16) -> rtc::rtp::Packet {
+        let header = rtc::rtp::header::Header { sequence_number, ..Default::default() };
+        rtc::rtp::Packet { header, payload: bytes::Bytes::from_static(b"x") }
+    }
+
+    #[test]
+    fn packets_go_to_the_attached_sink_and_what_it_does_not_take_is_counted() {
+        let tracks = RemoteTracks::default();
+        let id = TrackId::new("TR_1").unwrap();
+        let (sink, packets) = crossbeam_channel::bounded(1);
+        tracks.attach(&id, Box::new(move |packet| sink.try_send(packet).is_ok()));
+        let slot = tracks.slot(&id).unwrap();
+        slot.take(packet(1), 0);
+        slot.take(packet(2), 0);
+        assert_eq!(packets.try_recv().unwrap().packet.sequence, 1);
+        tracks.detach(&id);
+        slot.take(packet(3), 0);
+        assert_eq!(tracks.stats(&id), Some(ReceiveStats { packets: 3, bytes: 3, dropped: 2 }));
+    }
+}
