@@ -12,8 +12,8 @@
 //! | 2 | [`codec`] | Opus and VP8 behind two small traits each |
 //! | 2 | [`device`] | where media comes from and goes to: files, tones, callbacks, microphone and speaker |
 //! | 2 | [`transport`] | WebRTC peer connections, behind one seam |
-//! | 4 | `server` | the server its owner hosts: HTTP, ringing, the call store, sessions |
 //! | 2 | [`testkit`] | bad networks from a seed, and media that tells its own delay and loss: pure as well |
+//! | 4 | `server` | the server its owner hosts: HTTP, ringing, the call store, sessions |
 //!
 //! Imports go only downward (`tests/layering.rs`). Level 1 reads no clock and owns no thread or socket.
 
