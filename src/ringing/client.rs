@@ -283,9 +283,8 @@ impl Client {
         // What is no longer in the list went on while this device was away: ask how.
         let gone: Vec<SessionId> =
             self.calls.keys().filter(|id| welcome.calls.iter().all(|call| call.session_id != **id)).cloned().collect();
-        for session_id in gone {
-            let id = self.new_id();
-            self.enqueue(now, id, Request::Query(Query::Call(SessionRef { session_id })), true);
+        for session in gone {
+            self.look_after(now, session);
         }
         for call in welcome.calls {
             self.observe(now, call, None);
@@ -294,8 +293,16 @@ impl Client {
 
     fn response(&mut self, now: Instant, response: Response) {
         let pending = self.pending.iter().position(|pending| pending.id == response.id);
-        let Some(pending) = pending.and_then(|index| self.pending.remove(index)) else { return };
         let result = response.into_result();
+        let Some(pending) = pending.and_then(|index| self.pending.remove(index)) else {
+            // It timed out here, and yet it had its effect.
+            if let Ok(Answer::Call(call)) = result
+                && (self.calls.contains_key(&call.session_id) || !call.status.is_over())
+            {
+                self.observe(now, *call, None);
+            }
+            return;
+        };
         let about_call = pending.internal || matches!(pending.request, Request::Command(_));
         if let (true, Ok(Answer::Call(call))) = (about_call, &result) {
             // The answer first, what follows from it after.
@@ -303,12 +310,26 @@ impl Client {
             self.answer(pending, result);
             return self.observe(now, call, None);
         }
-        if let (Err(error), Request::Query(Query::Call(lost)), true) = (&result, &pending.request, pending.internal)
-            && error.code() == ErrorCode::CallNotFound
-        {
-            self.lose(now, &lost.session_id);
+        if let (Err(error), Some(session)) = (&result, pending.request.session()) {
+            let session = session.clone();
+            match (error.code(), &pending.request) {
+                (ErrorCode::CallNotFound, _) => self.lose(now, &session),
+                // The server sees the call in another state than this device does.
+                (ErrorCode::AlreadyEnded | ErrorCode::NotAllowedInState, Request::Command(_)) => {
+                    self.look_after(now, session);
+                }
+                _ => {}
+            }
         }
         self.answer(pending, result);
+    }
+
+    /// Asks how a call stands that concerns this device.
+    fn look_after(&mut self, now: Instant, session_id: SessionId) {
+        if self.calls.contains_key(&session_id) {
+            let id = self.new_id();
+            self.enqueue(now, id, Request::Query(Query::Call(SessionRef { session_id })), true);
+        }
     }
 
     /// The server no longer knows a call that was going on.

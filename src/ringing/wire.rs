@@ -324,6 +324,16 @@ impl Request {
             Request::Query(Query::Calls(_)) => "calls",
         }
     }
+
+    /// The call that it is about.
+    pub(super) fn session(&self) -> Option<&SessionId> {
+        match self {
+            Request::Command(Command::Ringing(call) | Command::Accept(call) | Command::End(call))
+            | Request::Query(Query::SessionToken(call) | Query::Call(call)) => Some(&call.session_id),
+            Request::Command(Command::Reject(reject)) => Some(&reject.session_id),
+            Request::Command(Command::Initiate(_)) | Request::Query(Query::Calls(_)) => None,
+        }
+    }
 }
 
 impl Command {

@@ -77,7 +77,9 @@ impl Service {
         let initiator = self.profile(&asker.uid).cloned().ok_or(ErrorCode::NotLoggedIn)?;
         let call = self.new_call(now, asker, initiator, receiver, initiate);
         let (session, callee) = (call.session_id.clone(), callee_of(&call));
-        self.add(CallRecord { call, rings_until: now + rings_for, requests: Vec::new() });
+        // An app chooses busy (the default) or call waiting.
+        let waiting_only = self.is_busy(&callee, None);
+        self.add(CallRecord { call, rings_until: now + rings_for, waiting_only, requests: Vec::new() });
         self.ring_or_busy(now, &session, &callee)?;
         self.reschedule(&session);
         Ok(session)
@@ -140,11 +142,11 @@ impl Service {
 
     /// Rings the callee's devices; when the callee is in another call and no device takes a second one, it is busy.
     fn ring_or_busy(&mut self, now: UnixMillis, session: &SessionId, callee: &Uid) -> Result<()> {
-        let call = self.known(session)?.clone();
-        let devices = self.devices_of(callee);
-        let ringing: Vec<(Uid, DeviceId)> =
-            devices.into_iter().filter(|(uid, device)| self.rings_on(&call, uid, device)).collect();
-        if ringing.is_empty() && self.is_busy(callee, Some(session)) {
+        let entry = self.calls.get(session).ok_or(ErrorCode::CallNotFound)?;
+        let (call, waiting_only) = (entry.call().clone(), entry.record.waiting_only);
+        let devices = self.devices_of(callee).into_iter();
+        let ringing: Vec<(Uid, DeviceId)> = devices.filter(|(uid, device)| self.rings_on(entry, uid, device)).collect();
+        if ringing.is_empty() && waiting_only {
             return self.answer_no(now, session, callee, Action::Busy, None);
         }
         self.change(session, |entry| entry.rung.extend(ringing.iter().cloned()));

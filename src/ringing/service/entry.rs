@@ -13,6 +13,8 @@ pub struct CallRecord {
     pub call: Call,
     /// When it becomes unanswered.
     pub rings_until: UnixMillis,
+    /// The callee was in another call when it came: only devices with call waiting ring, and no others later.
+    pub waiting_only: bool,
     /// The requests that made and changed it.
     pub requests: Vec<AppliedRequest>,
 }

@@ -302,15 +302,16 @@ impl Service {
         let Some(user) = self.profile(&uid).cloned() else { return };
         let mut calls = Vec::new();
         for session in self.calls_of(&uid) {
-            let Some(call) = self.calls.get(&session).map(|entry| entry.call().clone()) else { continue };
-            if call.has_device(&uid, &device) {
-                calls.push(call);
-            } else if self.rings_on(&call, &uid, &device) {
+            let Some(entry) = self.calls.get(&session) else { continue };
+            let rings = self.rings_on(entry, &uid, &device);
+            if rings || entry.call().has_device(&uid, &device) {
+                calls.push(entry.call().clone());
+            }
+            if rings {
                 self.touch(&session);
                 if let Some(entry) = self.calls.get_mut(&session) {
                     entry.rung.insert((uid.clone(), device.clone()));
                 }
-                calls.push(call);
             }
         }
         let ping_interval_ms = self.ping_interval.as_millis() as u64;
@@ -399,12 +400,13 @@ impl Service {
             .any(|entry| entry.call().participant(uid).is_some_and(|participant| participant.is_in_call()))
     }
 
-    /// Whether this device rings for that call: an app chooses busy (the default) or call waiting.
-    fn rings_on(&self, call: &Call, uid: &Uid, device: &DeviceId) -> bool {
+    /// Whether this device rings for that call. What was so when the call came stays so while it rings.
+    fn rings_on(&self, entry: &Entry, uid: &Uid, device: &DeviceId) -> bool {
         let waiting = || self.users.get(uid).and_then(|u| u.devices.get(device)).is_some_and(|d| d.call_waiting);
+        let call = entry.call();
         call.status == CallStatus::Initiated
             && call.participant(uid).is_some_and(|p| !p.is_in_call())
-            && (!self.is_busy(uid, Some(&call.session_id)) || waiting())
+            && (!entry.record.waiting_only || waiting())
     }
 }
 

@@ -1,0 +1,139 @@
+//! A device and the person in front of it.
+
+use rand::{Rng, rngs::StdRng};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+use trill::base::{DeviceId, ErrorCode, RequestId, Result, SessionId, Uid};
+use trill::ringing::client::{Client, ClientSettings};
+use trill::ringing::service::ConnectionId;
+use trill::ringing::wire::{Answer, Command, Initiate, Reject, RejectReason, Request, SessionRef};
+use trill::ringing::{Call, CallEvent, CallEventKind, CallStatus, CallType, EndReason};
+
+pub struct App {
+    pub uid: Uid,
+    pub device: DeviceId,
+    pub client: Client,
+    pub connection: Option<ConnectionId>,
+    /// It cannot connect before this virtual time.
+    pub away_until: u64,
+    /// When its machine's timer is looked at next, in virtual time.
+    pub timer_at: Option<u64>,
+    /// What this app was told about calls that are over.
+    pub told: BTreeMap<SessionId, (CallStatus, Option<EndReason>)>,
+    /// The calls for which this app plays its ring tone.
+    pub ringing: BTreeSet<SessionId>,
+    asked: BTreeMap<RequestId, Command>,
+}
+
+impl App {
+    pub fn new(uid: Uid, device: DeviceId, call_waiting: bool, seed: u64) -> Self {
+        let settings = ClientSettings {
+            token: uid.to_string(),
+            device_id: device.clone(),
+            call_waiting,
+            request_timeout: Duration::from_secs(15),
+            seed,
+        };
+        Self {
+            uid,
+            device,
+            client: Client::new(settings),
+            connection: None,
+            away_until: 0,
+            timer_at: None,
+            told: BTreeMap::new(),
+            ringing: BTreeSet::new(),
+            asked: BTreeMap::new(),
+        }
+    }
+
+    /// The person does something at random. Returns what was asked for.
+    pub fn act(&mut self, now: Instant, rng: &mut StdRng, others: &[Uid], calm: bool) -> Option<Command> {
+        let active = self.client.active_call().cloned();
+        let incoming = self.client.incoming_calls().next().cloned();
+        let command = match (active, incoming) {
+            (_, Some(call)) if rng.random_bool(0.7) => self.answer(rng, &call),
+            (Some(call), _) if call.status == CallStatus::Ongoing => Command::End(session_ref(&call)),
+            (Some(call), _) => reject(&call, RejectReason::Cancelled),
+            (None, _) if calm => return None,
+            (None, _) => {
+                let callee = &others[rng.random_range(0..others.len())];
+                let timeout = rng.random_bool(0.3).then(|| rng.random_range(5..20));
+                Command::Initiate(Initiate { timeout, ..Initiate::user(callee, CallType::Audio) })
+            }
+        };
+        self.ask(now, command.clone());
+        Some(command)
+    }
+
+    fn answer(&mut self, rng: &mut StdRng, call: &Call) -> Command {
+        match rng.random_range(0..10) {
+            0 => reject(call, RejectReason::Busy),
+            1 | 2 => reject(call, RejectReason::Rejected),
+            _ => Command::Accept(session_ref(call)),
+        }
+    }
+
+    fn ask(&mut self, now: Instant, command: Command) {
+        if let Command::Reject(reject) = &command {
+            self.ringing.remove(&reject.session_id);
+        }
+        let id = self.client.request(now, Request::Command(command.clone()));
+        self.asked.insert(id, command);
+    }
+
+    pub fn told(&mut self, event: CallEvent) {
+        let session = event.call.session_id.clone();
+        match event.kind {
+            CallEventKind::IncomingReceived => {
+                assert!(self.ringing.insert(session.clone()), "{}: a call rings that rings already", self.device);
+                assert!(!self.told.contains_key(&session), "{}: a call that is over rings", self.device);
+            }
+            CallEventKind::OutgoingRinging | CallEventKind::OutgoingAccepted => {}
+            _ => {
+                self.ringing.remove(&session);
+            }
+        }
+        self.learn(&event.call);
+    }
+
+    pub fn answered(&mut self, id: &RequestId, result: Result<Answer>) {
+        let Some(command) = self.asked.remove(id) else { return };
+        match result {
+            Ok(Answer::Call(call)) => {
+                self.ringing.remove(&call.session_id);
+                self.learn(&call);
+            }
+            Ok(other) => panic!("{command:?} was answered with {other:?}"),
+            Err(error) => assert!(
+                matches!(
+                    error.code(),
+                    ErrorCode::BusySelf
+                        | ErrorCode::AlreadyEnded
+                        | ErrorCode::AlreadyJoined
+                        | ErrorCode::NotAllowedInState
+                        | ErrorCode::StoreFailed
+                        | ErrorCode::TimedOut
+                        | ErrorCode::CallNotFound
+                ),
+                "{command:?} was refused with {error}"
+            ),
+        }
+    }
+
+    fn learn(&mut self, call: &Call) {
+        if call.status.is_over() {
+            let outcome = (call.status, call.end_reason);
+            let before = self.told.insert(call.session_id.clone(), outcome);
+            assert!(before.is_none_or(|before| before == outcome), "{}: told {before:?}, now {outcome:?}", self.device);
+        }
+    }
+}
+
+fn session_ref(call: &Call) -> SessionRef {
+    SessionRef { session_id: call.session_id.clone() }
+}
+
+fn reject(call: &Call, reason: RejectReason) -> Command {
+    Command::Reject(Reject { session_id: call.session_id.clone(), reason })
+}

@@ -1,0 +1,655 @@
+//! The network, the store, the session server and the crashes between two real machines.
+
+use super::app::App;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
+use trill::base::{DeviceId, Error, ErrorCode, SessionId, Uid, UnixMillis};
+use trill::ringing::client::ClientOutput;
+use trill::ringing::service::{
+    CallRecord, ConnectionId, Input, Output, REMEMBER_ENDED, RoomInput, Service, ServiceSettings,
+};
+use trill::ringing::wire::{ClientMessage, Command, Request, ServerMessage};
+use trill::ringing::{CallStatus, User};
+
+/// Until then the world is kind: everyone logs in. A first login that fails is not tried again, and not tried here.
+const KIND: u64 = 2_000;
+
+/// Until then people and networks misbehave, in virtual milliseconds; after it there is peace.
+const CHAOS: u64 = 90_000;
+
+/// By then every call must be over.
+const END: u64 = CHAOS + 400_000;
+
+const PING: u64 = 10_000;
+
+/// What happened in a schedule: a simulation in which nothing happens proves nothing.
+#[derive(Debug, Default)]
+pub struct Totals {
+    calls: usize,
+    outcomes: BTreeMap<String, usize>,
+    crashes: usize,
+    crashes_between_store_and_answer: usize,
+    store_failures: usize,
+    broken_connections: usize,
+}
+
+impl Totals {
+    pub fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        for (outcome, count) in &other.outcomes {
+            *self.outcomes.entry(outcome.clone()).or_default() += count;
+        }
+        self.crashes += other.crashes;
+        self.crashes_between_store_and_answer += other.crashes_between_store_and_answer;
+        self.store_failures += other.store_failures;
+        self.broken_connections += other.broken_connections;
+    }
+
+    pub fn assert_everything_happened(&self) {
+        let expected = [
+            "hung_up",
+            "rejected",
+            "busy",
+            "cancelled",
+            "unanswered",
+            "caller_gone",
+            "connection_lost",
+            "left_alone",
+            "everyone_left",
+        ];
+        for outcome in expected {
+            assert!(self.outcomes.contains_key(outcome), "no call ended with {outcome}: {self:?}");
+        }
+        assert!(self.crashes > 0 && self.crashes_between_store_and_answer > 0, "{self:?}");
+        assert!(self.store_failures > 0 && self.broken_connections > 0, "{self:?}");
+    }
+}
+
+/// What happens at some time.
+#[derive(Debug)]
+enum Happening {
+    ToServer {
+        connection: ConnectionId,
+        text: String,
+    },
+    ToDevice {
+        connection: ConnectionId,
+        text: Option<String>,
+    },
+    ServerSeesEnd(ConnectionId),
+    DeviceSeesEnd(ConnectionId),
+    /// An attempt to connect comes to its end.
+    Attempted {
+        device: usize,
+    },
+    /// What the server has gathered is stored and told.
+    Flush,
+    PersonActs {
+        device: usize,
+    },
+    RoomActs,
+    NetworkActs,
+    Crash,
+    ServerStarts,
+    ServerTimer,
+    DeviceTimer {
+        device: usize,
+    },
+    Ping,
+}
+
+struct Connection {
+    device: usize,
+    /// Nothing gets through any more from this time on.
+    cut_at: Option<u64>,
+    /// When the latest message of each direction arrives: a connection keeps the order.
+    to_server: u64,
+    to_device: u64,
+}
+
+pub struct World {
+    rng: StdRng,
+    trace: bool,
+    /// How slowly people act: some races need haste, some time-outs patience.
+    patience: u64,
+    now: u64,
+    start: Instant,
+    sequence: u64,
+    happenings: BTreeMap<(u64, u64), Happening>,
+    server: Option<Service>,
+    flush_planned: bool,
+    held: Vec<(SessionId, RoomInput)>,
+    batch_rooms: Vec<(SessionId, RoomInput)>,
+    store: BTreeMap<SessionId, CallRecord>,
+    rooms: BTreeMap<SessionId, BTreeSet<Uid>>,
+    connections: HashMap<ConnectionId, Connection>,
+    next_connection: u64,
+    apps: Vec<App>,
+    users: Vec<Uid>,
+    /// Who asked to accept what, and who called whom: consent is one of these.
+    accepts: BTreeSet<(Uid, SessionId)>,
+    dialled: BTreeSet<(Uid, String)>,
+    totals: Totals,
+}
+
+impl World {
+    /// With `trace`, what happens is printed.
+    pub fn new(seed: u64, trace: bool) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let users: Vec<Uid> = ["alice", "bob", "carol"].map(|uid| Uid::new(uid).unwrap()).into();
+        let mut apps = Vec::new();
+        for uid in &users {
+            for device in 0..rng.random_range(1..=2) {
+                let device = DeviceId::new(format!("{uid}-{device}")).unwrap();
+                apps.push(App::new(uid.clone(), device, rng.random_bool(0.2), rng.random()));
+            }
+        }
+        let patience = [1, 1, 2, 8][rng.random_range(0..4)];
+        let mut world = Self {
+            rng,
+            trace,
+            patience,
+            now: 0,
+            start: Instant::now(),
+            sequence: 0,
+            happenings: BTreeMap::new(),
+            server: None,
+            flush_planned: false,
+            held: Vec::new(),
+            batch_rooms: Vec::new(),
+            store: BTreeMap::new(),
+            rooms: BTreeMap::new(),
+            connections: HashMap::new(),
+            next_connection: 1,
+            apps,
+            users,
+            accepts: BTreeSet::new(),
+            dialled: BTreeSet::new(),
+            totals: Totals::default(),
+        };
+        world.plan(0, Happening::ServerStarts);
+        world.plan(PING, Happening::Ping);
+        for device in 0..world.apps.len() {
+            world.apps[device].client.start();
+            let at = world.rng.random_range(1_000..5_000);
+            world.plan(at, Happening::PersonActs { device });
+        }
+        let mut happenings = vec![Happening::RoomActs, Happening::NetworkActs];
+        if world.rng.random_bool(0.7) {
+            happenings.push(Happening::Crash);
+        }
+        for happening in happenings {
+            let at = world.rng.random_range(KIND..30_000);
+            world.plan(at, happening);
+        }
+        world
+    }
+
+    pub fn run(mut self) -> Totals {
+        while let Some(((at, _), happening)) = self.happenings.pop_first() {
+            if at > END {
+                break;
+            }
+            self.now = at;
+            let told = matches!(happening, Happening::Flush | Happening::ToDevice { .. });
+            self.happen(happening);
+            self.devices_carry_out();
+            if told {
+                self.check_always();
+            }
+        }
+        self.check_peace();
+        self.totals
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        if self.trace && !matches!(happening, Happening::Ping | Happening::DeviceTimer { .. }) {
+            eprintln!("{:>7} {happening:?}", self.now);
+        }
+        match happening {
+            Happening::ToServer { connection, text } => self.server_receives(connection, &text),
+            Happening::ToDevice { connection, text } => self.device_receives(connection, text),
+            Happening::ServerSeesEnd(connection) => self.server_input(Input::Disconnected { connection }),
+            Happening::DeviceSeesEnd(connection) => self.device_sees_end(connection),
+            Happening::Attempted { device } => self.attempted(device),
+            Happening::Flush => self.flush(),
+            Happening::PersonActs { device } => self.person_acts(device),
+            Happening::RoomActs => self.room_acts(),
+            Happening::NetworkActs => self.network_acts(),
+            Happening::Crash => {
+                if self.now < CHAOS {
+                    self.crash();
+                    let again = self.rng.random_range(10_000..60_000);
+                    self.plan(again, Happening::Crash);
+                }
+            }
+            Happening::ServerStarts => self.server_starts(),
+            Happening::ServerTimer => {
+                let now = UnixMillis(self.now);
+                if let Some(server) =
+                    self.server.as_mut().filter(|server| server.next_wake().is_some_and(|at| at <= now))
+                {
+                    server.fire_timers(now);
+                    self.plan_flush();
+                }
+            }
+            Happening::DeviceTimer { device } => {
+                let now = self.instant();
+                self.apps[device].timer_at = None;
+                self.apps[device].client.tick(now);
+            }
+            Happening::Ping => {
+                let mut connections: Vec<ConnectionId> = self.connections.keys().copied().collect();
+                connections.sort();
+                if self.server.is_some() {
+                    connections.into_iter().for_each(|connection| self.send_to_device(connection, None));
+                }
+                self.plan(PING, Happening::Ping);
+            }
+        }
+    }
+
+    // The server's side.
+
+    fn server_starts(&mut self) {
+        let mut server = Service::new(ServiceSettings::default(), Duration::from_millis(PING), self.rng.random());
+        let since = UnixMillis(self.now.saturating_sub(REMEMBER_ENDED.as_millis() as u64));
+        let records = self.store.values().filter(|record| record.call.ended_at.is_none_or(|at| at >= since));
+        server.restore(records.cloned().collect(), UnixMillis(self.now));
+        self.server = Some(server);
+        self.plan_flush();
+    }
+
+    /// SIGKILL: what was not stored is gone, and so is every connection.
+    fn crash(&mut self) {
+        if self.server.take().is_none() {
+            return;
+        }
+        self.totals.crashes += 1;
+        self.rooms.clear();
+        self.batch_rooms.clear();
+        self.held.clear();
+        let mut connections: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        connections.sort();
+        for connection in connections {
+            self.cut(connection, 3_000, false);
+        }
+        let back = self.rng.random_range(50..15_000);
+        self.plan(back, Happening::ServerStarts);
+    }
+
+    fn server_receives(&mut self, connection: ConnectionId, text: &str) {
+        let Some(device) = self.open(connection) else { return };
+        let input = match ClientMessage::parse(text).unwrap() {
+            ClientMessage::Hello(hello) => {
+                let user = User { uid: self.apps[device].uid.clone(), name: None, avatar: None };
+                let call_waiting = hello.call_waiting;
+                Input::Connected { connection, user, device: hello.device_id, call_waiting }
+            }
+            ClientMessage::Request(message) => match message.parse().unwrap() {
+                Request::Command(command) => {
+                    let receiver = match &command {
+                        Command::Initiate(initiate) => self.users.iter().find(|uid| uid.as_str() == initiate.receiver),
+                        _ => None,
+                    };
+                    let receiver = receiver.map(|uid| User { uid: uid.clone(), name: None, avatar: None });
+                    Input::Command { connection, id: message.id, command, receiver }
+                }
+                Request::Query(query) => {
+                    let trill::ringing::wire::Query::Call(asked) = query else { panic!("{query:?}") };
+                    let stored = self.store.get(&asked.session_id).map(|record| record.call.clone());
+                    let answer = stored.map(|call| trill::ringing::wire::Answer::Call(Box::new(call)));
+                    let answer = answer.ok_or_else(|| Error::from(ErrorCode::CallNotFound));
+                    let response = trill::ringing::wire::Response::new(message.id, answer);
+                    return self.send_to_device(connection, Some(ServerMessage::Response(response).to_json()));
+                }
+            },
+        };
+        self.server_input(input);
+    }
+
+    fn server_input(&mut self, input: Input) {
+        let now = UnixMillis(self.now);
+        let Some(server) = &mut self.server else { return };
+        if let Input::Room { session, event } = &input {
+            self.batch_rooms.push((session.clone(), event.clone()));
+        }
+        server.handle(now, input);
+        self.plan_flush();
+    }
+
+    fn plan_flush(&mut self) {
+        if !self.flush_planned {
+            self.flush_planned = true;
+            let later = if self.rng.random_bool(0.5) { 0 } else { self.rng.random_range(0..30) };
+            self.plan(later, Happening::Flush);
+        }
+    }
+
+    /// The end of a batch, as the server's driver does it: store, then tell. Either may fail, and so may the server.
+    fn flush(&mut self) {
+        self.flush_planned = false;
+        let chaos = self.is_chaos();
+        let now = UnixMillis(self.now);
+        let Some(server) = &mut self.server else { return };
+        let unsaved: Vec<CallRecord> = server.unsaved().into_iter().cloned().collect();
+        let rooms = std::mem::take(&mut self.batch_rooms);
+        let outputs = if !unsaved.is_empty() && chaos && self.rng.random_bool(0.03) {
+            self.totals.store_failures += 1;
+            self.held.extend(rooms);
+            server.rollback(now, &Error::from(ErrorCode::StoreFailed))
+        } else {
+            for record in &unsaved {
+                self.store.insert(record.call.session_id.clone(), record.clone());
+            }
+            if !unsaved.is_empty() && chaos && self.rng.random_bool(0.01) {
+                self.totals.crashes_between_store_and_answer += 1;
+                return self.crash();
+            }
+            server.commit()
+        };
+        for output in outputs {
+            match output {
+                Output::Send { connection, message } => self.send_to_device(connection, Some(message.to_json())),
+                Output::Close { connection, error } => {
+                    self.send_to_device(connection, Some(ServerMessage::bye(error).to_json()));
+                    self.cut(connection, 1_000, false);
+                }
+                Output::CloseRoom { session, .. } => drop(self.rooms.remove(&session)),
+            }
+        }
+        for (session, event) in std::mem::take(&mut self.held) {
+            self.server_input(Input::Room { session, event });
+        }
+        if let Some(at) = self.server.as_ref().and_then(Service::next_wake) {
+            self.plan(at.0.saturating_sub(self.now), Happening::ServerTimer);
+        }
+    }
+
+    // The session server: whoever may join does, now and then, and leaves.
+
+    fn room_acts(&mut self) {
+        self.plan_next(300..4_000, Happening::RoomActs);
+        // The gate speaks of what is stored: the driver asks between batches.
+        if self.server.is_none() || self.flush_planned {
+            return;
+        }
+        let ongoing: Vec<SessionId> = self.sessions(CallStatus::Ongoing);
+        let ringing = self.sessions(CallStatus::Initiated);
+        for session in &ringing {
+            for uid in self.users.clone() {
+                let answer = self.server.as_ref().and_then(|server| server.may_join(session, uid.as_str()));
+                assert!(!matches!(answer, Some(Ok(()))), "{uid} may join before anyone accepted");
+            }
+        }
+        let Some(session) = pick(&mut self.rng, &ongoing) else { return };
+        let uid = self.users[self.rng.random_range(0..self.users.len())].clone();
+        let inside = self.rooms.get(&session).is_some_and(|room| room.contains(&uid));
+        let participant = self.store[&session].call.participant(&uid).and_then(|p| p.device_id.clone());
+        let away = self.apps.iter().any(|app| Some(&app.device) == participant.as_ref() && app.away_until > self.now);
+        let event = match self.rng.random_range(0..20) {
+            0 if self.rooms.get(&session).is_some_and(|room| room.len() == 1) => RoomInput::LeftAlone,
+            1 if self.rooms.get(&session).is_some_and(BTreeSet::is_empty) => RoomInput::Closed,
+            _ if away && !inside => return,
+            0..5 if inside && !away => return,
+            _ if inside => {
+                self.rooms.entry(session.clone()).or_default().remove(&uid);
+                RoomInput::Left(uid)
+            }
+            _ => {
+                let answer = self.server.as_ref().and_then(|server| server.may_join(&session, uid.as_str()));
+                if !matches!(answer, Some(Ok(()))) {
+                    return;
+                }
+                self.rooms.entry(session.clone()).or_default().insert(uid.clone());
+                RoomInput::Joined(uid)
+            }
+        };
+        self.server_input(Input::Room { session, event });
+    }
+
+    // The network.
+
+    fn network_acts(&mut self) {
+        if self.now >= CHAOS {
+            return;
+        }
+        self.plan_next(1_000..20_000, Happening::NetworkActs);
+        let mut connections: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        connections.sort();
+        if let Some(connection) = pick(&mut self.rng, &connections) {
+            self.totals.broken_connections += 1;
+            if self.rng.random_bool(0.3) {
+                // The device itself is away: out of reach, or its battery empty.
+                let shortest = if self.patience == 8 { 90_000 } else { 1_000 };
+                let away = self.now + self.rng.random_range(shortest..150_000);
+                let device = self.connections[&connection].device;
+                self.apps[device].away_until = away;
+            }
+            self.cut(connection, 20_000, true);
+        }
+    }
+
+    /// Nothing gets through from now on; each side notices at a time of its own.
+    fn cut(&mut self, connection: ConnectionId, notice: u64, server_notices: bool) {
+        let now = self.now;
+        let Some(open) = self.connections.get_mut(&connection).filter(|open| open.cut_at.is_none()) else { return };
+        // What is under way may still arrive when it was the server that closed in good order.
+        open.cut_at = Some(if server_notices { now } else { open.to_device.max(now) + 1 });
+        let at = self.rng.random_range(0..notice) + open.to_device.saturating_sub(now) + 1;
+        self.plan(at, Happening::DeviceSeesEnd(connection));
+        if server_notices {
+            let at = self.rng.random_range(0..notice);
+            self.plan(at, Happening::ServerSeesEnd(connection));
+        }
+    }
+
+    fn send_to_device(&mut self, connection: ConnectionId, text: Option<String>) {
+        let delay = self.delay();
+        let Some(open) = self.connections.get_mut(&connection) else { return };
+        open.to_device = open.to_device.max(self.now + delay);
+        let wait = open.to_device - self.now;
+        self.plan(wait, Happening::ToDevice { connection, text });
+    }
+
+    /// The device of a connection on which something can arrive now.
+    fn open(&self, connection: ConnectionId) -> Option<usize> {
+        let open = self.connections.get(&connection)?;
+        open.cut_at.is_none_or(|at| self.now < at).then_some(open.device)
+    }
+
+    fn delay(&mut self) -> u64 {
+        if self.is_chaos() && self.rng.random_bool(0.05) {
+            self.rng.random_range(100..4_000)
+        } else {
+            self.rng.random_range(1..80)
+        }
+    }
+
+    // The devices' side.
+
+    fn device_receives(&mut self, connection: ConnectionId, text: Option<String>) {
+        let Some(device) = self.open(connection) else { return };
+        if self.apps[device].connection != Some(connection) {
+            return;
+        }
+        let now = self.instant();
+        match text {
+            Some(text) => self.apps[device].client.received(now, &text),
+            None => self.apps[device].client.heard(now),
+        }
+    }
+
+    fn device_sees_end(&mut self, connection: ConnectionId) {
+        let Some(device) = self.connections.get(&connection).map(|open| open.device) else { return };
+        if self.apps[device].connection == Some(connection) {
+            self.apps[device].connection = None;
+            let now = self.instant();
+            self.apps[device].client.disconnected(now, Error::from(ErrorCode::ConnectionLost));
+        }
+        self.connections.remove(&connection);
+    }
+
+    fn attempted(&mut self, device: usize) {
+        let now = self.instant();
+        let away = self.now < self.apps[device].away_until;
+        let refused = away || self.server.is_none() || (self.is_chaos() && self.rng.random_bool(0.1));
+        if refused {
+            return self.apps[device].client.disconnected(now, Error::from(ErrorCode::ServerUnreachable));
+        }
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        let open = Connection { device, cut_at: None, to_server: self.now, to_device: self.now };
+        self.connections.insert(connection, open);
+        self.apps[device].connection = Some(connection);
+        self.apps[device].client.connected(now);
+    }
+
+    fn person_acts(&mut self, device: usize) {
+        let calm = self.now >= CHAOS;
+        let patience = self.patience;
+        let wait = match (calm, patience) {
+            (false, 8) => 10_000..150_000,
+            (false, _) => 500 * patience..12_000 * patience,
+            // So long that a lost connection ends a call before a person does.
+            (true, 8) if self.now < CHAOS + 100_000 => 150_000..250_000,
+            (true, _) => 5_000..60_000,
+        };
+        self.plan_next(wait, Happening::PersonActs { device });
+        let others: Vec<Uid> = self.users.iter().filter(|uid| **uid != self.apps[device].uid).cloned().collect();
+        let now = self.instant();
+        let app = &mut self.apps[device];
+        let command = app.act(now, &mut self.rng, &others, calm);
+        let uid = app.uid.clone();
+        match command {
+            Some(Command::Accept(call)) => drop(self.accepts.insert((uid, call.session_id))),
+            Some(Command::Initiate(initiate)) => drop(self.dialled.insert((uid, initiate.receiver))),
+            _ => {}
+        }
+    }
+
+    fn devices_carry_out(&mut self) {
+        for device in 0..self.apps.len() {
+            while let Some(output) = self.apps[device].client.poll_output() {
+                if self.trace {
+                    eprintln!("{:>7} {} {output:?}", self.now, self.apps[device].device);
+                }
+                match output {
+                    ClientOutput::Connect => {
+                        let delay = self.delay();
+                        self.plan(delay, Happening::Attempted { device });
+                    }
+                    ClientOutput::Disconnect => {
+                        if let Some(connection) = self.apps[device].connection.take() {
+                            self.connections.remove(&connection);
+                            let notice = self.rng.random_range(1..20_000);
+                            self.plan(notice, Happening::ServerSeesEnd(connection));
+                        }
+                    }
+                    ClientOutput::Send(message) => {
+                        let delay = self.delay();
+                        let connection = self.apps[device].connection;
+                        let Some(connection) = connection else { continue };
+                        let Some(open) = self.connections.get_mut(&connection) else { continue };
+                        open.to_server = open.to_server.max(self.now + delay);
+                        let wait = open.to_server - self.now;
+                        self.plan(wait, Happening::ToServer { connection, text: message.to_json() });
+                    }
+                    ClientOutput::Event(event) => self.apps[device].told(event),
+                    ClientOutput::Answer { id, result } => self.apps[device].answered(&id, result),
+                    ClientOutput::Login(_) => {}
+                }
+            }
+            if let Some(at) = self.apps[device].client.next_wake() {
+                let at = at.saturating_duration_since(self.start).as_millis() as u64;
+                let at = (at + 1).max(self.now);
+                // Only the nearest matters: a later one is planned when that is reached.
+                if self.apps[device].timer_at.is_none_or(|planned| at < planned) {
+                    self.apps[device].timer_at = Some(at);
+                    self.plan(at - self.now, Happening::DeviceTimer { device });
+                }
+            }
+        }
+    }
+
+    // What must hold.
+
+    /// Whenever something was stored or told.
+    fn check_always(&self) {
+        for record in self.store.values() {
+            let call = &record.call;
+            let callee = &call.participants[1].uid;
+            if call.started_at.is_some() {
+                let accepted = self.accepts.contains(&(callee.clone(), call.session_id.clone()));
+                let glare = self.dialled.contains(&(callee.clone(), call.initiator.uid.to_string()));
+                assert!(accepted || glare, "{} was accepted by nobody", call.session_id);
+            }
+        }
+        for uid in &self.users {
+            let unfinished = self.store.values().map(|record| &record.call).filter(|call| !call.status.is_over());
+            let busy = unfinished.filter(|call| call.participant(uid).is_some_and(|p| p.is_in_call())).count();
+            assert!(busy <= 1, "{uid} is in {busy} calls");
+            let ongoing = self.apps.iter().filter(|app| app.uid == *uid).filter_map(|app| app.client.active_call());
+            let mut sessions: Vec<_> =
+                ongoing.filter(|call| call.status == CallStatus::Ongoing).map(|call| &call.session_id).collect();
+            let devices = sessions.len();
+            sessions.sort();
+            sessions.dedup();
+            assert_eq!(sessions.len(), devices, "two devices of {uid} are in one call");
+        }
+    }
+
+    /// When all has been quiet for long.
+    fn check_peace(&mut self) {
+        let mut initiates = BTreeSet::new();
+        for record in self.store.values() {
+            let call = &record.call;
+            assert!(call.status.is_over(), "never ended: {call:?}");
+            assert!(call.ended_at.is_some() && call.end_reason.is_some(), "{call:?}");
+            for request in record.requests.iter().filter(|request| request.method == "initiate") {
+                let id = (request.uid.clone(), request.id.clone());
+                assert!(initiates.insert(id), "one request made two calls: {request:?}");
+            }
+            self.totals.calls += 1;
+            *self.totals.outcomes.entry(call.end_reason.unwrap().to_string()).or_default() += 1;
+        }
+        for app in &self.apps {
+            assert_eq!(app.client.active_call(), None, "{} is in a call that is over", app.device);
+            let rings: Vec<_> = app.client.incoming_calls().collect();
+            assert!(rings.is_empty(), "{} rings: {rings:?}", app.device);
+            assert!(app.ringing.is_empty(), "{} plays its tone for {:?}", app.device, app.ringing);
+            for (session, told) in &app.told {
+                let call = &self.store[session].call;
+                assert_eq!(*told, (call.status, call.end_reason), "{} was told otherwise than the log", app.device);
+            }
+        }
+    }
+
+    fn is_chaos(&self) -> bool {
+        (KIND..CHAOS).contains(&self.now)
+    }
+
+    fn sessions(&self, status: CallStatus) -> Vec<SessionId> {
+        let calls = self.store.values().map(|record| &record.call);
+        calls.filter(|call| call.status == status).map(|call| call.session_id.clone()).collect()
+    }
+
+    fn plan_next(&mut self, wait: std::ops::Range<u64>, happening: Happening) {
+        let wait = self.rng.random_range(wait);
+        self.plan(wait, happening);
+    }
+
+    fn plan(&mut self, wait: u64, happening: Happening) {
+        self.sequence += 1;
+        self.happenings.insert((self.now + wait, self.sequence), happening);
+    }
+
+    fn instant(&self) -> Instant {
+        self.start + Duration::from_millis(self.now)
+    }
+}
+
+fn pick<T: Clone>(rng: &mut StdRng, from: &[T]) -> Option<T> {
+    (!from.is_empty()).then(|| from[rng.random_range(0..from.len())].clone())
+}
