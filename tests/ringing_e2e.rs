@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 use trill::base::{DeviceId, Error, ErrorCode, Result, Uid, UnixMillis};
 use trill::engine::{RingClient, RingEvent, RingSettings};
-use trill::identity::{AdminToken, ApiKey, UserToken};
+use trill::identity::{ApiKey, UserToken};
 use trill::ringing::wire::{Initiate, RejectReason};
 use trill::ringing::{CallEvent, CallEventKind, CallStatus, CallType, EndReason, LogFilter, ParticipantState};
 use trill::server::{ApiKeyConfig, CallConfig, Server, ServerConfig};

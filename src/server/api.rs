@@ -2,6 +2,7 @@
 
 use super::metrics::Metrics;
 use super::ringing::Ringing;
+use super::sfu::SfuMetrics;
 use super::store::Store;
 use crate::base::{DeviceId, Error, ErrorCode, ParticipantIdentity, Result, SessionId, Uid, UnixMillis};
 use crate::identity::{KeyRing, SessionToken};
@@ -18,6 +19,7 @@ pub(super) struct Api {
     pub(super) store: Arc<dyn Store>,
     pub(super) ringing: Ringing,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) sfu_metrics: Arc<SfuMetrics>,
     pub(super) session_url: Option<Arc<str>>,
     pub(super) session_token_ttl: Duration,
     pub(super) ping_interval: Duration,

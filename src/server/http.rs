@@ -97,7 +97,8 @@ async fn health(State(api): State<Api>) -> Result<Json<serde_json::Value>, HttpE
 }
 
 async fn metrics(State(api): State<Api>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], api.metrics.render()).into_response()
+    let text = api.metrics.render(&api.sfu_metrics.samples());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 
 /// Browsers of any origin may ask: what counts is the token, which no browser sends by itself.

@@ -1,5 +1,6 @@
 //! What `/metrics` shows of ringing and the store.
 
+use super::sfu::{Sample, SampleKind};
 use crate::base::{ErrorCode, Result};
 use crate::ringing::EndReason;
 use prometheus::{Encoder, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
@@ -87,13 +88,21 @@ impl Metrics {
         self.slow_readers.inc();
     }
 
-    /// All of it, in Prometheus's text format.
-    pub(super) fn render(&self) -> String {
+    /// All of it and the session server's, in Prometheus's text format.
+    pub(super) fn render(&self, sfu: &[Sample]) -> String {
         let mut text = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
             tracing::error!(%error, "metrics could not be rendered");
         }
-        String::from_utf8_lossy(&text).into_owned()
+        let mut text = String::from_utf8_lossy(&text).into_owned();
+        for Sample { name, help, kind, value } in sfu {
+            let kind = match kind {
+                SampleKind::Counter => "counter",
+                SampleKind::Gauge => "gauge",
+            };
+            text += &format!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+        }
+        text
     }
 }
 

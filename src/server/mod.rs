@@ -6,6 +6,7 @@
 //! - `http`, `socket`, `api`: REST, and one WebSocket for each device.
 //! - `ringing`: the task that owns the ringing machine, and makes each change durable before anybody hears of it.
 //! - [`sfu`]: sessions: LiveKit's signalling and the forwarding of media.
+//! - `rooms`: where ringing and sessions meet.
 //! - `store`: users and calls in SQLite, behind one trait.
 //! - `metrics`: what `/metrics` shows.
 
@@ -15,8 +16,8 @@ mod api;
 mod config;
 mod http;
 mod metrics;
-#[allow(dead_code, reason = "half of it is for the SFU, which is plugged in next")]
 mod ringing;
+mod rooms;
 pub mod sfu;
 mod socket;
 mod store;
@@ -24,10 +25,12 @@ mod store;
 pub use config::{ApiKeyConfig, CallConfig, LimitConfig, ServerConfig};
 
 use crate::base::{Error, ErrorCode, Result};
+use crate::identity::KeyRing;
 use crate::ringing::service::Service;
 use api::Api;
 use metrics::Metrics;
 use ringing::{Driver, Ringing};
+use sfu::{Sfu, SfuConfig};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +46,7 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 pub struct Server {
     http_addr: SocketAddr,
     ringing: Ringing,
+    sfu: Sfu,
     store: Arc<dyn Store>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
@@ -64,11 +68,15 @@ impl Server {
         let service = Service::new(config.service(), config.ping_interval, rand::random());
         let (ringing, driver) = Driver::new(service, store.clone(), metrics.clone()).await?;
 
+        let gate = Arc::new(rooms::CallGate(ringing.clone()));
+        let sfu = Sfu::start(sfu_config(&config, &keys), gate)?;
+
         let api = Api {
             keys,
             store: store.clone(),
             ringing: ringing.clone(),
             metrics,
+            sfu_metrics: sfu.metrics(),
             session_url: config.session_url.as_deref().map(Arc::from),
             session_token_ttl: config.session_token_ttl,
             ping_interval: config.ping_interval,
@@ -76,12 +84,18 @@ impl Server {
             requests_per_second: config.limits.requests_per_second,
         };
         let (stop, stopped) = watch::channel(false);
+        let router = http::router(api).merge(sfu.router());
+        let rooms = sfu.clone();
         let tasks = vec![
-            tokio::spawn(driver.run(|session, reason| tracing::info!(%session, %reason, "call over"))),
-            tokio::spawn(serve_http(listener, http::router(api), stopped)),
+            tokio::spawn(driver.run(move |session, reason| {
+                tracing::info!(%session, %reason, "call over");
+                rooms::close(&rooms, session);
+            })),
+            tokio::spawn(rooms::report(sfu.events(), ringing.clone())),
+            tokio::spawn(serve_http(listener, router, stopped)),
         ];
-        tracing::info!(%http_addr, "server started");
-        Ok(Self { http_addr, ringing, store, stop, tasks })
+        tracing::info!(%http_addr, udp_addr = %sfu.udp_addr(), "server started");
+        Ok(Self { http_addr, ringing, sfu, store, stop, tasks })
     }
 
     /// Where HTTP and WebSocket listen.
@@ -89,14 +103,20 @@ impl Server {
         self.http_addr
     }
 
+    /// Where media comes in.
+    pub fn udp_addr(&self) -> SocketAddr {
+        self.sfu.udp_addr()
+    }
+
     /// Tells every device to come back later, finishes what is being stored, and stops. Takes 4 s at the most. Calls
     /// stay in the store: the next start takes them up.
     pub async fn shutdown(mut self) {
         self.ringing.stop().await;
         self.stop.send_replace(true);
+        let sfu = self.sfu.clone();
         let tasks = std::mem::take(&mut self.tasks);
         let aborts: Vec<_> = tasks.iter().map(|task| task.abort_handle()).collect();
-        let finished = futures_util::future::join_all(tasks);
+        let finished = futures_util::future::join(sfu.shutdown(), futures_util::future::join_all(tasks));
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, finished).await.is_err() {
             aborts.iter().for_each(|task| task.abort());
         }
@@ -107,10 +127,28 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if self.tasks.is_empty() {
+            // It was shut down in good order.
+            return;
+        }
         for task in &self.tasks {
             task.abort();
         }
+        // Outside of a runtime there is nothing left that runs.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let sfu = self.sfu.clone();
+            runtime.spawn(async move { sfu.shutdown().await });
+        }
     }
+}
+
+fn sfu_config(config: &ServerConfig, keys: &KeyRing) -> SfuConfig {
+    let mut sfu = SfuConfig::new(config.udp, keys.clone());
+    sfu.advertised_ips = config.advertised_ips.clone();
+    sfu.left_alone_timeout = config.calls.left_alone;
+    sfu.empty_timeout = config.calls.empty_session;
+    sfu.limits.participants = config.limits.participants;
+    sfu
 }
 
 async fn serve_http(listener: TcpListener, router: axum::Router, mut stopped: watch::Receiver<bool>) {

@@ -130,6 +130,11 @@ impl Ringing {
         self.send(Message::Stop).await.ok();
     }
 
+    /// Returns when the task has ended.
+    pub(super) async fn stopped(&self) {
+        self.to_task.closed().await;
+    }
+
     async fn send(&self, message: Message) -> Result<()> {
         self.to_task.send(message).await.map_err(|_| stopped())
     }
