@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a driver: this is where time enters")]
 
+mod impair;
 mod keys;
 mod output;
 mod serve;
@@ -20,12 +21,14 @@ struct Trill {
 
 #[derive(Subcommand)]
 enum Command {
+    Impair(impair::ImpairCommand),
     Serve(serve::ServeCommand),
     Token(token::TokenCommand),
 }
 
 fn main() -> ExitCode {
     let result = match Trill::parse().command {
+        Command::Impair(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Token(command) => command.run(),
     };

@@ -113,7 +113,7 @@ impl ServeCommand {
 }
 
 /// Resolves with the name of the first of SIGINT and SIGTERM.
-fn stop_signal() -> Result<impl Future<Output = &'static str>> {
+pub fn stop_signal() -> Result<impl Future<Output = &'static str>> {
     let listen =
         |kind| signal(kind).map_err(|e| Error::new(ErrorCode::Internal, format!("cannot listen for signals: {e}")));
     let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);

@@ -47,6 +47,23 @@ pub struct LinkStats {
     pub max_queue_ms: u64,
 }
 
+impl std::ops::AddAssign for LinkStats {
+    /// Both together: the counts are added up, the longest wait is the longer one.
+    fn add_assign(&mut self, other: Self) {
+        self.sent += other.sent;
+        self.sent_bytes += other.sent_bytes;
+        self.delivered += other.delivered;
+        self.delivered_bytes += other.delivered_bytes;
+        self.queue_dropped += other.queue_dropped;
+        self.blackout_dropped += other.blackout_dropped;
+        self.lost += other.lost;
+        self.duplicated += other.duplicated;
+        self.held_back += other.held_back;
+        self.overflowed += other.overflowed;
+        self.max_queue_ms = self.max_queue_ms.max(other.max_queue_ms);
+    }
+}
+
 /// One direction of an impaired path. `P` is whatever a packet is to the caller.
 #[derive(Debug)]
 pub struct Link<P> {

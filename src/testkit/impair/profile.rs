@@ -2,6 +2,7 @@
 
 use crate::base::{Error, ErrorCode, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::time::Duration;
 
 /// The longest delay, jitter or queue, in milliseconds.
@@ -227,6 +228,35 @@ impl Profile {
             return Err(refused("reorder_percent needs reorder_delay_ms: how long packets are held back".into()));
         }
         Ok(())
+    }
+}
+
+impl fmt::Display for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if self.rate_kbps > 0.0 {
+            parts.push(format!("{} kbit/s, queue {} bytes", self.rate_kbps, self.queue_bytes_at_rate()));
+        }
+        if self.delay_ms > 0.0 || self.jitter_ms > 0.0 {
+            let order = if self.jitter_reorders { ", any order" } else { "" };
+            parts.push(format!("delay {} ms, deviation {} ms{order}", self.delay_ms, self.jitter_ms));
+        }
+        if self.loss_percent > 0.0 {
+            parts.push(format!("loss {} %", self.loss_percent));
+        }
+        if let Some(burst) = self.burst {
+            parts.push(format!("loss {} % in bursts of {}", burst.loss_percent, burst.length));
+        }
+        if self.reorder_percent > 0.0 {
+            parts.push(format!("{} % held back {} ms", self.reorder_percent, self.reorder_delay_ms));
+        }
+        if self.duplicate_percent > 0.0 {
+            parts.push(format!("{} % twice", self.duplicate_percent));
+        }
+        if parts.is_empty() {
+            parts.push("clean".into());
+        }
+        f.write_str(&parts.join("; "))
     }
 }
 
