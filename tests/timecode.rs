@@ -62,8 +62,7 @@ fn through_vp8(width: u32, height: u32, bps: u32, seconds: u32, shown: impl Fn(&
     for number in 0..seconds * 30 {
         let since = Duration::from_micros(33_333) * number;
         picture.draw(number, START + since, &mut frame).unwrap();
-        frame.timestamp = since;
-        let Some(encoded) = encoder.encode(&frame, false).unwrap() else { continue };
+        let Some(encoded) = encoder.encode(&frame, since, false).unwrap() else { continue };
         bytes += encoded.data.len();
         let mut decoded = decoder.decode(encoded.data, since).unwrap().unwrap().clone();
         shown(&mut decoded);

@@ -132,7 +132,7 @@ impl Proxy {
             tokio::select! {
                 () = &mut stop => break,
                 received = self.listen.recv_from(&mut buffer) => match received {
-                    Ok((length, client)) => self.from_client(client, &buffer[..length], &on_client).await,
+                    Ok((length, client)) => self.accept(client, &buffer[..length], &on_client).await,
                     // Of a packet that was sent before: the sender's own business.
                     Err(error) => tracing::debug!(%error, "receiving from clients"),
                 },
@@ -152,7 +152,7 @@ impl Proxy {
         self.totals
     }
 
-    async fn from_client(&mut self, client: SocketAddr, packet: &[u8], on_client: &impl Fn(SocketAddr)) {
+    async fn accept(&mut self, client: SocketAddr, packet: &[u8], on_client: &impl Fn(SocketAddr)) {
         let now = Instant::now();
         if let Some(known) = self.clients.get_mut(&client) {
             known.last_packet = now;
