@@ -1,0 +1,207 @@
+//! Sessions of our engine on our server, over real sockets on loopback, with tones and test pictures as media.
+#![cfg(feature = "server")]
+#![allow(clippy::disallowed_methods, reason = "real sockets run in real time")]
+
+#[path = "session/client.rs"]
+mod client;
+#[path = "session/server.rs"]
+mod server;
+
+use bytes::Bytes;
+use client::{Client, HEIGHT, WIDTH};
+use server::{Proxy, TestServer, expired_token, token, token_of_another_key};
+use std::time::{Duration, Instant};
+use trill::base::ErrorCode;
+use trill::session::{OutgoingData, SessionEndReason, SessionEvent, TrackSource};
+
+fn ended(event: &SessionEvent) -> Option<(SessionEndReason, Option<ErrorCode>)> {
+    match event {
+        SessionEvent::Ended { reason, error } => Some((*reason, error.as_ref().map(|error| error.code()))),
+        _ => None,
+    }
+}
+
+fn assert_pitch(heard: f32, sent: f32) {
+    assert!((heard - sent).abs() < sent * 0.03, "heard {heard} Hz, not {sent} Hz");
+}
+
+#[test]
+fn two_participants_hear_and_see_each_other() {
+    let server = TestServer::start();
+    let ann = Client::join(&server.url(), &token("ann"), 440.0);
+    let bob = Client::join(&server.url(), &token("bob"), 1000.0);
+    for (client, pitch) in [(&ann, 1000.0), (&bob, 440.0)] {
+        let size = client.wait_for("the first picture", |event| match event {
+            SessionEvent::FirstVideo { width, height, .. } => Some((*width, *height)),
+            _ => None,
+        });
+        assert_eq!(size, (WIDTH, HEIGHT));
+        assert_pitch(client.hear(), pitch);
+        let pictures = client.see(10);
+        assert!(pictures.iter().all(|picture| (picture.width, picture.height) == (WIDTH, HEIGHT)));
+        let numbers: Vec<u16> = pictures.iter().map(|picture| picture.number).collect();
+        assert!(numbers.is_sorted() && numbers[0] < numbers[9], "the picture moves forward: {numbers:?}");
+    }
+    let roster = ann.handle.roster();
+    assert_eq!(roster.local().unwrap().identity.as_str(), "ann");
+    let others: Vec<&str> = roster.others().map(|participant| participant.identity.as_str()).collect();
+    assert_eq!(others, ["bob"]);
+    assert_eq!(roster.others().next().unwrap().tracks.len(), 2);
+}
+
+#[test]
+fn a_mute_is_seen_and_heard_by_the_other_and_so_is_its_end() {
+    let server = TestServer::start();
+    let ann = Client::join(&server.url(), &token("ann"), 440.0);
+    let bob = Client::listen(&server.url(), &token("bob"));
+    bob.hear();
+    ann.runtime.block_on(ann.handle.set_muted(TrackSource::Microphone, true)).unwrap();
+    let who = bob.wait_for("the mute", |event| match event {
+        SessionEvent::TrackMuted { participant, track } if track.source == TrackSource::Microphone => {
+            Some(participant.clone())
+        }
+        _ => None,
+    });
+    assert_eq!(who.as_str(), "ann");
+    bob.wait_for_silence();
+    ann.runtime.block_on(ann.handle.set_muted(TrackSource::Microphone, false)).unwrap();
+    bob.wait_for("the end of the mute", |event| matches!(event, SessionEvent::TrackUnmuted { .. }).then_some(()));
+    assert_pitch(bob.hear(), 440.0);
+}
+
+#[test]
+fn data_messages_go_both_ways_with_their_sender_and_topic() {
+    let server = TestServer::start();
+    let ann = Client::listen(&server.url(), &token("ann"));
+    let bob = Client::listen(&server.url(), &token("bob"));
+    ann.wait_until_connected();
+    bob.wait_until_connected();
+    for (from, name, to) in [(&ann, "ann", &bob), (&bob, "bob", &ann)] {
+        let data = OutgoingData {
+            payload: Bytes::from(format!("from {name}")),
+            topic: Some("chat".into()),
+            reliable: true,
+            destinations: Vec::new(),
+        };
+        from.runtime.block_on(from.handle.send_data(data)).unwrap();
+        let message = to.wait_for("the message", |event| match event {
+            SessionEvent::Data { message } => Some(message.clone()),
+            _ => None,
+        });
+        assert_eq!(message.from.unwrap().as_str(), name);
+        assert_eq!(message.payload, format!("from {name}"));
+        assert_eq!(message.topic.as_deref(), Some("chat"));
+        assert!(message.reliable);
+    }
+}
+
+#[test]
+fn leaving_is_prompt_and_seen_by_the_other() {
+    let server = TestServer::start();
+    let ann = Client::join(&server.url(), &token("ann"), 440.0);
+    let bob = Client::join(&server.url(), &token("bob"), 1000.0);
+    ann.hear();
+    bob.hear();
+    let took = ann.leave();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(ann.wait_for("the end", ended), (SessionEndReason::Left, None));
+    let gone = bob.wait_for("the departure", |event| match event {
+        SessionEvent::ParticipantLeft { participant } => Some(participant.identity.clone()),
+        _ => None,
+    });
+    assert_eq!(gone.as_str(), "ann");
+    assert_eq!(bob.handle.roster().others().count(), 0);
+    let error = ann.runtime.block_on(ann.handle.set_muted(TrackSource::Microphone, true)).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::SessionNotFound);
+    let stats = ann.runtime.block_on(ann.handle.stats()).unwrap();
+    assert!(stats.received.iter().any(|track| track.audio.is_some_and(|audio| audio.played > 0)), "{stats:#?}");
+}
+
+#[test]
+fn a_server_gone_in_mid_session_is_told_and_ends_the_session_in_bounded_time() {
+    let mut server = TestServer::start();
+    let ann = Client::join_with(&server.url(), &token("ann"), |settings| {
+        settings.machine.reconnect_timeout = Duration::from_secs(2);
+    });
+    ann.wait_until_connected();
+    let start = Instant::now();
+    server.kill();
+    ann.wait_for("the loss", |event| matches!(event, SessionEvent::Reconnecting).then_some(()));
+    let end = ann.wait_for("the end", ended);
+    assert_eq!(end, (SessionEndReason::ConnectionLost, Some(ErrorCode::ConnectionLost)));
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_broken_signalling_connection_is_resumed_and_the_call_goes_on() {
+    let server = TestServer::start();
+    let proxy = Proxy::to(&server);
+    let ann = Client::join(&proxy.url(), &token("ann"), 440.0);
+    let bob = Client::join(&server.url(), &token("bob"), 1000.0);
+    ann.hear();
+    bob.hear();
+    let before = ann.handle.roster().local().unwrap().id.clone();
+    proxy.cut();
+    ann.wait_for("the loss", |event| matches!(event, SessionEvent::Reconnecting).then_some(()));
+    ann.wait_for("the return", |event| matches!(event, SessionEvent::Reconnected).then_some(()));
+    assert_eq!(ann.handle.roster().local().unwrap().id, before, "the same presence was taken up");
+    assert_pitch(ann.hear(), 1000.0);
+    assert_pitch(bob.hear(), 440.0);
+    assert!(!ann.see(5).is_empty() && !bob.see(5).is_empty());
+}
+
+#[test]
+fn blocked_udp_is_a_clear_error_within_ten_seconds() {
+    let server = TestServer::without_udp();
+    let start = Instant::now();
+    let ann = Client::join(&server.url(), &token("ann"), 440.0);
+    let end = ann.wait_for("the end", ended);
+    assert_eq!(end, (SessionEndReason::MediaUnreachable, Some(ErrorCode::MediaUnreachable)));
+    assert!(start.elapsed() < Duration::from_secs(10), "{:?}", start.elapsed());
+}
+
+#[test]
+fn leaving_over_a_dead_network_takes_two_seconds_at_most() {
+    let mut server = TestServer::start();
+    let ann = Client::join(&server.url(), &token("ann"), 440.0);
+    ann.wait_until_connected();
+    server.freeze();
+    let took = ann.leave();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(ann.wait_for("the end", ended), (SessionEndReason::Left, None));
+}
+
+#[test]
+fn the_same_identity_again_puts_the_first_one_out() {
+    let server = TestServer::start();
+    let first = Client::listen(&server.url(), &token("ann"));
+    first.wait_until_connected();
+    let second = Client::listen(&server.url(), &token("ann"));
+    second.wait_until_connected();
+    let end = first.wait_for("the end", ended);
+    assert_eq!(end, (SessionEndReason::DuplicateIdentity, Some(ErrorCode::DuplicateIdentity)));
+}
+
+#[test]
+fn a_token_that_the_server_refuses_ends_the_session_with_its_own_code() {
+    let server = TestServer::start();
+    for (token, code) in [
+        (expired_token("ann"), ErrorCode::TokenExpired),
+        (token_of_another_key("ann"), ErrorCode::TokenWrongKey),
+        ("not a token".to_owned(), ErrorCode::TokenMalformed),
+    ] {
+        let ann = Client::listen(&server.url(), &token);
+        assert_eq!(ann.wait_for("the end", ended), (SessionEndReason::JoinFailed, Some(code)));
+        let error = ann.runtime.block_on(ann.handle.joined()).unwrap_err();
+        assert_eq!(error.code(), code);
+    }
+}
+
+#[test]
+fn a_server_that_is_not_there_is_unreachable() {
+    let mut server = TestServer::start();
+    server.kill();
+    let ann = Client::listen(&server.url(), &token("ann"));
+    let end = ann.wait_for("the end", ended);
+    assert_eq!(end, (SessionEndReason::JoinFailed, Some(ErrorCode::ServerUnreachable)));
+}
