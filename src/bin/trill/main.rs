@@ -2,8 +2,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "a driver: this is where time enters")]
 
+mod client;
 mod impair;
 mod keys;
+mod logs;
 mod output;
 mod serve;
 mod token;
@@ -22,6 +24,7 @@ struct Trill {
 #[derive(Subcommand)]
 enum Command {
     Impair(impair::ImpairCommand),
+    Logs(logs::LogsCommand),
     Serve(serve::ServeCommand),
     Token(token::TokenCommand),
 }
@@ -29,6 +32,7 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Trill::parse().command {
         Command::Impair(command) => command.run(),
+        Command::Logs(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Token(command) => command.run(),
     };
