@@ -172,13 +172,13 @@ def run_call(trill, media, seconds, lines, programs):
         env = dict(os.environ, TRILL_TOKEN=token, TRILL_SERVER=url)
         media_options = ["--mic", media / f"{name}.wav", "--camera", media / f"{name}.y4m"]
         media_options += ["--speaker", OUT / f"{name}-heard.wav", "--video-out", OUT / f"{name}-seen.y4m"]
-        program = Program(name, [trill, *command, "--video", "--json", *media_options], lines, env)
+        program = Program(name, [trill, *command, "--json", *media_options], lines, env)
         programs.append(program)
         return program, env
 
     bob, bob_env = person("bob", "answer", "--once")
     call.wait_for("bob", "logged_in", 20)
-    alice, alice_env = person("alice", "call", "bob", "--duration", f"{seconds}s")
+    alice, alice_env = person("alice", "call", "bob", "--video", "--duration", f"{seconds}s")
     for who in ("alice", "bob"):
         for event in ("session.first_audio", "session.first_video"):
             call.wait_for(who, event, 20)

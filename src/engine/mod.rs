@@ -1,11 +1,312 @@
 //! The engine: the one place where clocks, threads, sockets, the machines, codecs and devices meet.
+//!
+//! An [`Engine`] is one device of one user. It logs in to a ringing server, makes and takes calls, and carries the media
+//! of sessions. Operations that take time return a [`Completion`]; what happens is told as [`Event`]s.
 #![allow(clippy::disallowed_methods, reason = "a driver: this is where time enters")]
 
 mod completion;
+mod config;
 mod connect;
+mod delivery;
+mod event;
 pub mod pipeline;
 mod ringing;
 pub mod session;
+mod shared;
+#[cfg(test)]
+mod tests;
 
 pub use completion::Completion;
+pub use config::EngineConfig;
+pub use delivery::{EventQueue, NoEvent};
+pub use event::{Event, LoginEvent};
 pub use ringing::{RingClient, RingEvent, RingSettings};
+pub use session::{AudioTaps, ReceivedTrack, SentTrack, SessionSettings, SessionStats, SessionTimings, VideoOutputs};
+
+use self::delivery::EventThread;
+use self::session::SessionHandle;
+use self::shared::{Login, Shared, on_ring_event};
+use crate::base::{Error, ErrorCode, Result, SessionId, TrackId};
+use crate::ringing::wire::{Initiate, RejectReason, SessionAccess};
+use crate::ringing::{Call, LogFilter, LogPage, User};
+use crate::session::{OutgoingData, Participant, TrackSource};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// How long [`Engine::shut_down`] takes at most, also with the network dead.
+pub const SHUT_DOWN_LIMIT: Duration = Duration::from_secs(2);
+
+/// One device of one user: ringing and sessions.
+///
+/// All methods may be called from any thread, also from inside an event callback. Dropping an engine shuts it down.
+pub struct Engine {
+    shared: Arc<Shared>,
+    runtime: Option<Runtime>,
+    event_thread: Option<EventThread>,
+}
+
+impl Engine {
+    /// An engine whose events go to `on_event`: one at a time, on one thread, which is the engine's own. The callback
+    /// may call any method; while it runs, no other event is delivered.
+    ///
+    /// Errors: `invalid_argument`, `internal` (no thread could be started).
+    pub fn new(config: EngineConfig, on_event: impl FnMut(Event) + Send + 'static) -> Result<Self> {
+        let (mut engine, queue) = Self::with_queue(config)?;
+        let thread = EventThread::start(queue, on_event)
+            .map_err(|e| Error::new(ErrorCode::Internal, format!("cannot start the event thread: {e}")))?;
+        engine.event_thread = Some(thread);
+        Ok(engine)
+    }
+
+    /// An engine whose events the app takes from a queue by itself. Errors: as [`Engine::new`].
+    pub fn with_queue(config: EngineConfig) -> Result<(Self, EventQueue)> {
+        if !(1..=16).contains(&config.worker_threads) {
+            return Err(Error::new(ErrorCode::InvalidArgument, "worker_threads must be from 1 to 16"));
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(config.worker_threads)
+            .thread_name("trill-network")
+            .enable_all()
+            .build()
+            .map_err(|e| Error::new(ErrorCode::Internal, format!("cannot start the engine's threads: {e}")))?;
+        let (events, queue) = delivery::queue();
+        let shared = Arc::new(Shared::new(config, runtime.handle().clone(), events));
+        Ok((Self { shared, runtime: Some(runtime), event_thread: None }, queue))
+    }
+
+    /// Logs in to a ringing server (`http`, `https`, `ws` or `wss` URL) with a user token. The engine keeps the login up
+    /// until [`log_out`](Self::log_out); [`LoginEvent`]s tell how it stands.
+    ///
+    /// Errors: `already_logged_in`, `invalid_argument` (the URL), `server_unreachable`, `tls_refused`, `token_*`.
+    pub fn log_in(&self, server: impl Into<String>, token: impl Into<String>) -> Completion<User> {
+        let settings = RingSettings {
+            call_waiting: self.shared.config.call_waiting,
+            ..RingSettings::new(server, token, self.shared.config.device_id.clone())
+        };
+        let shared = self.shared.clone();
+        self.spawn(async move {
+            {
+                let mut login = shared.login();
+                if !matches!(*login, Login::Out) {
+                    return Err(ErrorCode::AlreadyLoggedIn.into());
+                }
+                *login = Login::Pending;
+            }
+            let engine = Arc::downgrade(&shared);
+            let result = RingClient::connect(settings, move |event| on_ring_event(&engine, event)).await;
+            let mut login = shared.login();
+            match result {
+                // The server may have ended the login already.
+                Ok(_) if !matches!(*login, Login::Pending) => Err(ErrorCode::NotLoggedIn.into()),
+                Ok(client) => {
+                    let user = client.user().clone();
+                    *login = Login::In(client);
+                    Ok(user)
+                }
+                Err(error) => {
+                    *login = Login::Out;
+                    Err(error)
+                }
+            }
+        })
+    }
+
+    /// Who is logged in.
+    pub fn logged_in_user(&self) -> Option<User> {
+        self.shared.ring_client().ok().map(|client| client.user().clone())
+    }
+
+    /// Logs out: this device rings no more. An ongoing call waits for the device to come back for as long as the server
+    /// allows. Running sessions go on. Never fails: what is not logged in is logged out.
+    pub fn log_out(&self) -> Completion<()> {
+        let shared = self.shared.clone();
+        self.spawn(async move {
+            let client = shared.ring_client().ok();
+            if let Some(client) = client {
+                client.log_out().await;
+                *shared.login() = Login::Out;
+            }
+            Ok(())
+        })
+    }
+
+    /// Calls somebody. The call that comes back rings, or is busy already; what becomes of it is told as events.
+    ///
+    /// Errors: `not_logged_in`, `calling_self`, `user_unknown`, `group_unknown`, `busy_self`, `invalid_argument`,
+    /// `too_large`; and, as every request to the server, `timed_out`, `store_failed`, `too_many_requests`.
+    pub fn initiate_call(&self, initiate: Initiate) -> Completion<Call> {
+        self.request(async move |client| client.initiate(initiate).await)
+    }
+
+    /// Accepts a call that rings here. Errors: `not_logged_in`, `call_not_found`, `not_a_party`, `already_ended`,
+    /// `not_allowed_in_state` (another device was first), `busy_self`.
+    pub fn accept_call(&self, session: &SessionId) -> Completion<Call> {
+        let session = session.clone();
+        self.request(async move |client| client.accept(&session).await)
+    }
+
+    /// Rejects a call that rings here. Errors: as [`accept_call`](Self::accept_call).
+    pub fn reject_call(&self, session: &SessionId, reason: RejectReason) -> Completion<Call> {
+        let session = session.clone();
+        self.request(async move |client| client.reject(&session, reason).await)
+    }
+
+    /// Gives up a call that this user dials. Errors: `not_logged_in`, `call_not_found`, `not_a_party`,
+    /// `already_ended`, `not_allowed_in_state` (it was answered).
+    pub fn cancel_call(&self, session: &SessionId) -> Completion<Call> {
+        self.reject_call(session, RejectReason::Cancelled)
+    }
+
+    /// Ends an ongoing call, and this engine's part in its session. Errors: `not_logged_in`, `call_not_found`,
+    /// `not_a_party`, `already_ended`, `not_allowed_in_state`.
+    pub fn end_call(&self, session: &SessionId) -> Completion<Call> {
+        let session = session.clone();
+        self.request(async move |client| client.end(&session).await)
+    }
+
+    /// The call that this device dials or is in.
+    pub fn active_call(&self) -> Option<Call> {
+        self.shared.ring_client().ok()?.active_call()
+    }
+
+    /// Forgets the active call on this device; the server and the other party are not told.
+    pub fn clear_active_call(&self) -> Completion<Option<Call>> {
+        self.request(async move |client| Ok(client.clear_active_call().await))
+    }
+
+    /// A page of this user's call log. Errors: `not_logged_in`, `invalid_argument`.
+    pub fn call_log(&self, filter: LogFilter) -> Completion<LogPage> {
+        self.request(async move |client| client.log(filter).await)
+    }
+
+    /// One call, as it is now or as it ended. Errors: `not_logged_in`, `call_not_found`, `not_a_party`.
+    pub fn call(&self, session: &SessionId) -> Completion<Call> {
+        let session = session.clone();
+        self.request(async move |client| client.call(&session).await)
+    }
+
+    /// What a party to an ongoing call joins its session with. Errors: `not_logged_in`, `not_yet_accepted`,
+    /// `not_a_party`, `already_ended`, `call_not_found`.
+    pub fn session_token(&self, session: &SessionId) -> Completion<SessionAccess> {
+        let session = session.clone();
+        self.request(async move |client| client.session_token(&session).await)
+    }
+
+    /// Joins a session: at the server `url` with the LiveKit access token `token`. Completes when the server has let us
+    /// in; media connects meanwhile. `session` names it in events and in later calls; for a call it is the call's
+    /// session id, and when that call ends so does the session.
+    ///
+    /// Errors: `already_joined`, `server_unreachable`, `tls_refused`, `token_*`, `media_file`, `device_unavailable`.
+    pub fn start_session(
+        &self,
+        session: &SessionId,
+        url: impl Into<String>,
+        token: impl Into<String>,
+        settings: SessionSettings,
+    ) -> Completion<()> {
+        let (shared, session, url, token) = (self.shared.clone(), session.clone(), url.into(), token.into());
+        self.spawn(async move { shared.start_session(session, url, token, settings).await })
+    }
+
+    /// Leaves a session; takes 2 s at most, also with the network dead. Errors: `session_not_found`, `timed_out` when what
+    /// is left of it goes on in the background.
+    pub fn end_session(&self, session: &SessionId) -> Completion<()> {
+        let (shared, session) = (self.shared.clone(), session.clone());
+        self.spawn(async move {
+            let handle = shared.running(&session)?;
+            let result = handle.leave().await;
+            shared.forget(&session);
+            result
+        })
+    }
+
+    /// Mutes or unmutes our track of that source: while muted nothing is captured or sent, and the others are told.
+    /// Errors: `session_not_found`, `track_not_found` when there is none of that source.
+    pub fn set_muted(&self, session: &SessionId, source: TrackSource, muted: bool) -> Completion<()> {
+        self.in_session(session, async move |handle| handle.set_muted(source, muted).await)
+    }
+
+    /// Takes our track of that source back, for good. Errors: `session_not_found`, `track_not_found`.
+    pub fn unpublish(&self, session: &SessionId, source: TrackSource) -> Completion<()> {
+        self.in_session(session, async move |handle| handle.unpublish(source).await)
+    }
+
+    /// Asks for a track of another participant, or gives it up. Errors: `session_not_found`, `track_not_found`.
+    pub fn subscribe(&self, session: &SessionId, track: TrackId, subscribe: bool) -> Completion<()> {
+        self.in_session(session, async move |handle| handle.subscribe(track, subscribe).await)
+    }
+
+    /// Sends a message to others in a session. Errors: `session_not_found`, `too_large`, `token_missing_grant`,
+    /// `too_many_requests`.
+    pub fn send_data(&self, session: &SessionId, data: OutgoingData) -> Completion<()> {
+        self.in_session(session, async move |handle| handle.send_data(data).await)
+    }
+
+    /// Everyone in a session, ourselves first. Errors: `session_not_found`.
+    pub fn participants(&self, session: &SessionId) -> Result<Vec<Participant>> {
+        let roster = self.shared.running(session)?.roster();
+        Ok(roster.local().into_iter().chain(roster.others()).cloned().collect())
+    }
+
+    /// What each track of a session sends or receives. Errors: `session_not_found`.
+    pub fn statistics(&self, session: &SessionId) -> Completion<SessionStats> {
+        self.in_session(session, async move |handle| handle.stats().await)
+    }
+
+    /// Leaves all sessions, logs out, and stops. Takes [`SHUT_DOWN_LIMIT`] at most, also with the network dead. After it
+    /// returns, no callback runs (save the one that it was called from). Operations that are under way fail with
+    /// `shut_down`.
+    pub fn shut_down(mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        let Some(runtime) = self.runtime.take() else { return };
+        let shared = self.shared.clone();
+        let (done, stopped) = std::sync::mpsc::channel();
+        // Not block_on: that would panic when the app drops the engine inside a runtime of its own.
+        runtime.spawn(async move {
+            shared.leave_all().await;
+            let _ = done.send(());
+        });
+        if stopped.recv_timeout(SHUT_DOWN_LIMIT).is_err() {
+            tracing::warn!("the network did not let go in time; sessions are cut off");
+        }
+        runtime.shutdown_background();
+        self.shared.events.close();
+        if let Some(thread) = self.event_thread.take() {
+            thread.join();
+        }
+    }
+
+    fn spawn<T: Send + 'static>(&self, operation: impl Future<Output = Result<T>> + Send + 'static) -> Completion<T> {
+        Completion::spawn(&self.shared.runtime, operation)
+    }
+
+    fn request<T: Send + 'static, F>(&self, ask: impl FnOnce(RingClient) -> F + Send + 'static) -> Completion<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        let shared = self.shared.clone();
+        self.spawn(async move { ask(shared.ring_client()?).await })
+    }
+
+    fn in_session<T: Send + 'static, F>(
+        &self,
+        session: &SessionId,
+        ask: impl FnOnce(SessionHandle) -> F + Send + 'static,
+    ) -> Completion<T>
+    where
+        F: Future<Output = Result<T>> + Send,
+    {
+        let (shared, session) = (self.shared.clone(), session.clone());
+        self.spawn(async move { ask(shared.running(&session)?).await })
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}

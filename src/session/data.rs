@@ -26,10 +26,12 @@ pub struct OutgoingData {
 }
 
 /// A message from another participant, or from the server's own API.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct DataMessage {
     /// Nothing when the server itself sent it.
     pub from: Option<ParticipantIdentity>,
+    /// In JSON a text, or an array of bytes when it is none.
+    #[serde(serialize_with = "text_or_bytes")]
     pub payload: Bytes,
     pub topic: Option<String>,
     pub reliable: bool,
@@ -76,6 +78,13 @@ pub(super) fn decode(bytes: &[u8], reliable: bool, roster: &Roster) -> Result<Op
         .find_map(|identity| ParticipantIdentity::new(identity).ok())
         .or_else(|| roster.by_sid(&sid).map(|participant| participant.identity.clone()));
     Ok(Some(DataMessage { from, payload: user.payload.into(), topic: user.topic, reliable }))
+}
+
+fn text_or_bytes<S: serde::Serializer>(payload: &Bytes, serializer: S) -> Result<S::Ok, S::Error> {
+    match std::str::from_utf8(payload) {
+        Ok(text) => serializer.serialize_str(text),
+        Err(_) => serializer.collect_seq(payload.iter()),
+    }
 }
 
 #[cfg(test)]

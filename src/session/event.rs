@@ -4,7 +4,8 @@ use super::{ConnectionQuality, DataMessage, Participant, Track};
 use crate::base::{Error, ErrorCode, ParticipantIdentity, TrackId};
 
 /// What happened in a session. Each is told once, in the order in which it happened.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum SessionEvent {
     /// The server let us in. Media is still connecting. Those who were there before are in `participants`; they get no

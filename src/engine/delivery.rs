@@ -1,0 +1,191 @@
+//! How events reach the app: one at a time, on one thread, or from a queue that the app empties itself.
+
+use super::event::Event;
+use crossbeam_channel::{Receiver, Sender};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// An app that does not keep up loses what it can do without (see [`Event::is_expendable`]) from this many events on.
+const QUEUE_SOFT_LIMIT: usize = 1024;
+
+/// Where the engine's parts put their events. Cheap to clone; never blocks.
+#[derive(Clone)]
+pub(super) struct EventSender {
+    queue: Sender<Item>,
+    dropped: Arc<AtomicU64>,
+}
+
+#[allow(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
+enum Item {
+    Event(Event),
+    /// The engine is shut down; what comes after this is not delivered.
+    End,
+}
+
+impl EventSender {
+    pub fn send(&self, event: Event) {
+        if self.queue.len() >= QUEUE_SOFT_LIMIT && event.is_expendable() {
+            if self.dropped.fetch_add(1, Relaxed).is_power_of_two() {
+                tracing::warn!(
+                    limit = QUEUE_SOFT_LIMIT,
+                    "the app does not take its events; expendable ones are dropped"
+                );
+            }
+            return;
+        }
+        // Without a receiver the app has no interest.
+        let _ = self.queue.send(Item::Event(event));
+    }
+
+    pub fn close(&self) {
+        let _ = self.queue.send(Item::End);
+    }
+}
+
+/// The app's end when it takes events by itself. Shows the same events that a callback would.
+#[derive(Clone)]
+pub struct EventQueue {
+    queue: Receiver<Item>,
+    ended: Arc<AtomicBool>,
+}
+
+/// Why there is no event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoEvent {
+    /// None came within the time.
+    TimedOut,
+    /// The engine is shut down, and the queue is empty.
+    ShutDown,
+}
+
+impl EventQueue {
+    /// The next event; waits for it up to `timeout`, zero for not at all.
+    pub fn next(&self, timeout: Duration) -> Result<Event, NoEvent> {
+        self.take(Some(Instant::now() + timeout))
+    }
+
+    /// Waits without limit when there is no deadline.
+    fn take(&self, deadline: Option<Instant>) -> Result<Event, NoEvent> {
+        if self.ended.load(Relaxed) {
+            return Err(NoEvent::ShutDown);
+        }
+        let item = match deadline {
+            Some(deadline) => self.queue.recv_deadline(deadline).map_err(|e| match e {
+                crossbeam_channel::RecvTimeoutError::Timeout => NoEvent::TimedOut,
+                crossbeam_channel::RecvTimeoutError::Disconnected => NoEvent::ShutDown,
+            })?,
+            None => self.queue.recv().map_err(|_| NoEvent::ShutDown)?,
+        };
+        match item {
+            Item::Event(event) => Ok(event),
+            Item::End => {
+                self.ended.store(true, Relaxed);
+                Err(NoEvent::ShutDown)
+            }
+        }
+    }
+}
+
+pub(super) fn queue() -> (EventSender, EventQueue) {
+    let (sender, receiver) = crossbeam_channel::unbounded();
+    (EventSender { queue: sender, dropped: Arc::default() }, EventQueue { queue: receiver, ended: Arc::default() })
+}
+
+/// The event thread: calls the app's callback for each event until the engine is shut down.
+pub(super) struct EventThread {
+    thread: JoinHandle<()>,
+    silenced: Arc<AtomicBool>,
+}
+
+impl EventThread {
+    pub fn start(events: EventQueue, mut on_event: impl FnMut(Event) + Send + 'static) -> std::io::Result<Self> {
+        let silenced = Arc::new(AtomicBool::new(false));
+        let silent = silenced.clone();
+        let thread = thread::Builder::new().name("trill-events".into()).spawn(move || {
+            while let Ok(event) = events.take(None) {
+                if silent.load(Relaxed) {
+                    continue;
+                }
+                // A callback that panics has harmed itself, not the engine.
+                if catch_unwind(AssertUnwindSafe(|| on_event(event))).is_err() {
+                    tracing::error!("the app's event callback panicked");
+                }
+            }
+        })?;
+        Ok(Self { thread, silenced })
+    }
+
+    /// After this no callback begins. Waits until the last one has returned; at once when called from inside one.
+    pub fn join(self) {
+        if self.thread.thread().id() == thread::current().id() {
+            self.silenced.store(true, Relaxed);
+        } else {
+            // It ends with the queue; a callback's panic was caught inside.
+            let _ = self.thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{Error, ErrorCode, SessionId};
+    use crate::engine::LoginEvent;
+    use crate::session::SessionEvent;
+
+    const LONG: Duration = Duration::from_secs(5);
+
+    fn kept() -> Event {
+        Event::Login(LoginEvent::Reconnecting { error: Error::from(ErrorCode::ConnectionLost) })
+    }
+
+    fn expendable() -> Event {
+        let event = SessionEvent::ActiveSpeakers { speakers: vec![] };
+        Event::Session { session: SessionId::new("s").unwrap(), event }
+    }
+
+    #[test]
+    fn an_app_that_takes_nothing_loses_only_what_is_expendable() {
+        let (sender, queue) = queue();
+        for _ in 0..QUEUE_SOFT_LIMIT + 10 {
+            sender.send(expendable());
+        }
+        for _ in 0..10 {
+            sender.send(kept());
+        }
+        sender.close();
+        let mut taken = 0;
+        let mut logins = 0;
+        while let Ok(event) = queue.next(LONG) {
+            taken += 1;
+            logins += usize::from(matches!(event, Event::Login(_)));
+        }
+        assert_eq!((taken, logins), (QUEUE_SOFT_LIMIT + 10, 10));
+        assert_eq!(queue.next(LONG).unwrap_err(), NoEvent::ShutDown, "it stays shut down");
+    }
+
+    #[test]
+    fn an_empty_queue_is_told_from_a_closed_one() {
+        let (_sender, queue) = queue();
+        assert_eq!(queue.next(Duration::ZERO).unwrap_err(), NoEvent::TimedOut);
+    }
+
+    #[test]
+    fn a_callback_that_panics_gets_the_next_event() {
+        let (sender, queue) = queue();
+        let (seen, count) = std::sync::mpsc::channel();
+        let thread = EventThread::start(queue, move |_| {
+            seen.send(()).unwrap();
+            panic!("the app's fault");
+        })
+        .unwrap();
+        sender.send(kept());
+        sender.send(kept());
+        sender.close();
+        thread.join();
+        assert_eq!(count.iter().count(), 2);
+    }
+}

@@ -1,0 +1,146 @@
+//! What the engine's tasks share: the login, the running sessions, and where their events go.
+
+use super::delivery::EventSender;
+use super::ringing::{RingClient, RingEvent};
+use super::session::{self, SessionHandle, SessionSettings};
+use super::{EngineConfig, Event, LoginEvent};
+use crate::base::{ErrorCode, Result, SessionId};
+use crate::ringing::client::LoginState;
+use crate::session::SessionEvent;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio::runtime::Handle;
+
+pub(super) struct Shared {
+    pub config: EngineConfig,
+    pub runtime: Handle,
+    pub events: EventSender,
+    login: Mutex<Login>,
+    sessions: Mutex<HashMap<SessionId, Slot>>,
+}
+
+pub(super) enum Login {
+    Out,
+    /// A login is under way.
+    Pending,
+    In(RingClient),
+}
+
+/// A session takes its place before it is joined, so that two starts of the same one cannot both succeed.
+enum Slot {
+    Joining,
+    Running(SessionHandle),
+}
+
+impl Shared {
+    pub fn new(config: EngineConfig, runtime: Handle, events: EventSender) -> Self {
+        Self { config, runtime, events, login: Mutex::new(Login::Out), sessions: Mutex::default() }
+    }
+
+    pub async fn start_session(
+        self: Arc<Self>,
+        session: SessionId,
+        url: String,
+        token: String,
+        settings: SessionSettings,
+    ) -> Result<()> {
+        {
+            let mut sessions = self.sessions();
+            if sessions.contains_key(&session) {
+                return Err(ErrorCode::AlreadyJoined.into());
+            }
+            sessions.insert(session.clone(), Slot::Joining);
+        }
+        let (engine, id, runtime) = (Arc::downgrade(&self), session.clone(), self.runtime.clone());
+        let on_event = move |event| on_session_event(&engine, &id, event);
+        // Files and devices are opened in there: that may block.
+        let started = tokio::task::spawn_blocking(move || session::start(&url, &token, settings, on_event, &runtime));
+        let result = match started.await {
+            Ok(Ok(handle)) => {
+                // Its end may have been told already; then there is no place to take.
+                if let Some(slot) = self.sessions().get_mut(&session) {
+                    *slot = Slot::Running(handle.clone());
+                }
+                handle.joined().await
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(ErrorCode::ShutDown.into()),
+        };
+        if result.is_err() {
+            self.forget(&session);
+        }
+        result
+    }
+
+    pub fn ring_client(&self) -> Result<RingClient> {
+        match &*self.login() {
+            Login::In(client) => Ok(client.clone()),
+            Login::Out | Login::Pending => Err(ErrorCode::NotLoggedIn.into()),
+        }
+    }
+
+    pub fn running(&self, session: &SessionId) -> Result<SessionHandle> {
+        match self.sessions().get(session) {
+            Some(Slot::Running(handle)) => Ok(handle.clone()),
+            Some(Slot::Joining) | None => Err(ErrorCode::SessionNotFound.into()),
+        }
+    }
+
+    pub fn forget(&self, session: &SessionId) {
+        self.sessions().remove(session);
+    }
+
+    pub async fn leave_all(&self) {
+        let sessions = std::mem::take(&mut *self.sessions());
+        let leaving = sessions.into_values().filter_map(|slot| match slot {
+            Slot::Running(handle) => Some(async move { handle.leave().await.ok() }),
+            Slot::Joining => None,
+        });
+        let client = std::mem::replace(&mut *self.login(), Login::Out);
+        let log_out = async {
+            if let Login::In(client) = client {
+                client.log_out().await;
+            }
+        };
+        futures_util::future::join(futures_util::future::join_all(leaving), log_out).await;
+    }
+
+    pub fn login(&self) -> MutexGuard<'_, Login> {
+        self.login.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, HashMap<SessionId, Slot>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+pub(super) fn on_ring_event(engine: &Weak<Shared>, event: RingEvent) {
+    let Some(shared) = engine.upgrade() else { return };
+    match event {
+        RingEvent::Call(event) => {
+            // A call that is over takes its session along: no microphone stays open after the other has hung up.
+            if event.call.status.is_over()
+                && let Ok(session) = shared.running(&event.call.session_id)
+            {
+                shared.runtime.spawn(async move { session.leave().await });
+            }
+            shared.events.send(Event::Call(event));
+        }
+        RingEvent::Login(state) => shared.events.send(Event::Login(match state {
+            LoginState::LoggedIn(user) => LoginEvent::LoggedIn { user },
+            LoginState::Reconnecting(error) => LoginEvent::Reconnecting { error },
+            LoginState::LoggedOut(error) => {
+                *shared.login() = Login::Out;
+                LoginEvent::LoggedOut { error }
+            }
+        })),
+    }
+}
+
+fn on_session_event(engine: &Weak<Shared>, session: &SessionId, event: SessionEvent) {
+    let Some(shared) = engine.upgrade() else { return };
+    if matches!(event, SessionEvent::Ended { .. }) {
+        shared.forget(session);
+    }
+    shared.events.send(Event::Session { session: session.clone(), event });
+}
