@@ -29,6 +29,9 @@ const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
 /// A client that does not take a message for so long is gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a client may take to close its side.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// Messages that a client may send at once, in seconds of its rate.
 const BURST_SECONDS: f64 = 5.0;
 
@@ -210,20 +213,16 @@ impl Connection {
             let (reply, _) = oneshot::channel();
             let _ = handle.send(Command::Remove { identity, reply }).await;
         }
-        let end = self.serve(inner, &token, &handle, &mut from_room).await;
-        let word = match end {
-            End::Done => None,
-            End::Lost => Some(Command::Lost { connection: self.id }),
+        match self.serve(inner, &token, &handle, &mut from_room).await {
+            End::Done => {}
+            // The room may be over already, then nobody needs to know.
+            End::Lost => drop(handle.send(Command::Lost { connection: self.id }).await),
             End::Broke(code, error) => {
                 tracing::info!(%room, %error, "a signalling connection was closed");
+                let _ = handle.send(Command::Failed { connection: self.id }).await;
                 self.leave(DisconnectReason::UnknownReason, leave_request::Action::Disconnect).await;
                 self.close(code, &error).await;
-                Some(Command::Failed { connection: self.id })
             }
-        };
-        if let Some(word) = word {
-            // The room may be over already.
-            let _ = handle.send(word).await;
         }
     }
 
@@ -337,11 +336,18 @@ impl Connection {
         self.farewell(code, &format!("{}: {}", error.code(), error.message())).await;
     }
 
-    /// The close frame. Its reason has at most 123 bytes (RFC 6455, section 5.5).
+    /// The close frame, and the wait for the client's: without it a browser reports an abnormal end. The reason has at
+    /// most 123 bytes (RFC 6455, section 5.5).
     async fn farewell(&mut self, code: u16, reason: &str) {
         let reason: String = reason.chars().filter(char::is_ascii).take(123).collect();
         let frame = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
-        let _ = tokio::time::timeout(SEND_TIMEOUT, self.socket.send(frame)).await;
+        let handshake = async {
+            if self.socket.send(frame).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.recv().await {}
+            }
+        };
+        // A client that does not answer is cut off.
+        let _ = tokio::time::timeout(CLOSE_TIMEOUT, handshake).await;
     }
 
     async fn send(&mut self, message: signal_response::Message) -> bool {

@@ -1,0 +1,86 @@
+// A participant on livekit-client in headless Chromium, for interop tests.
+//
+//     node peer.mjs URL TOKEN [--tone HZ] [--no-audio] [--no-video]
+//
+// Prints and obeys what peer.py does; see README.md in this folder. MODULES names the folder that npm installed into.
+
+import { readFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+const modules = process.env.MODULES ?? join(import.meta.dirname, "../../target/interop/node/node_modules");
+const { chromium } = createRequire(join(modules, "x.js"))("playwright-core");
+
+const tell = (line) => process.stdout.write(JSON.stringify(line) + "\n");
+const flag = (name) => process.argv.includes(name);
+const value = (name, otherwise) => (flag(name) ? process.argv[process.argv.indexOf(name) + 1] : otherwise);
+
+const served = {
+  "/": [join(import.meta.dirname, "page.html"), "text/html"],
+  "/livekit-client.umd.js": [join(modules, "livekit-client/dist/livekit-client.umd.js"), "text/javascript"],
+};
+const server = createServer(async (request, response) => {
+  const [path, type] = served[request.url] ?? [];
+  if (!path) return response.writeHead(404).end();
+  response.writeHead(200, { "content-type": type }).end(await readFile(path));
+});
+await new Promise((done) => server.listen(0, "127.0.0.1", done));
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
+  ],
+});
+
+async function finish(code) {
+  await browser.close();
+  server.close();
+  process.exit(code);
+}
+
+let over = false;
+try {
+  const page = await browser.newPage();
+  page.on("pageerror", (error) => tell({ event: "failed", error: String(error) }));
+  page.on("console", (message) => process.stderr.write(message.text() + "\n"));
+  const left = new Promise((done) => {
+    page.exposeFunction("tell", (line) => {
+      if (line.event !== "ready") tell(line);
+      over ||= line.event === "disconnected";
+      if (over) done();
+    });
+  });
+  await page.goto(`http://127.0.0.1:${server.address().port}/`);
+  await page.waitForFunction(() => window.act);
+  await page.evaluate((options) => window.join(options), {
+    url: process.argv[2],
+    token: process.argv[3],
+    tone: Number(value("--tone", "440")),
+    audio: !flag("--no-audio"),
+    video: !flag("--no-video"),
+  });
+  const commands = createInterface({ input: process.stdin });
+  commands.on("line", (line) => {
+    page
+      .evaluate((command) => window.act(command), JSON.parse(line))
+      .catch((error) => over || tell({ event: "failed", error: String(error) }));
+  });
+  commands.on("close", () => page.evaluate(() => window.act({ do: "leave" })).catch(() => finish(0)));
+  await left;
+  await finish(0);
+} catch (error) {
+  tell({ event: "failed", error: String(error) });
+  await finish(1);
+}
