@@ -76,7 +76,7 @@ fn conversation(kinds: [Kind; 2]) {
     let mark = b.mark();
     a.act(json!({ "do": "leave" }));
     b.expect(mark, "that the other left", |event| is(event, "participant_left", &a));
-    a.expect(0, "its own end", |event| event["event"] == "disconnected");
+    a.expect(0, "its own end", |event| event["event"] == "disconnected" || event["event"] == "left");
 }
 
 /// Two clients, in a room of their own, that hear and see each other.

@@ -50,17 +50,22 @@ async function finish(code) {
   process.exit(code);
 }
 
+function deferred() {
+  const made = {};
+  made.promise = new Promise((resolve) => (made.resolve = resolve));
+  return made;
+}
+
 let over = false;
 try {
   const page = await browser.newPage();
   page.on("pageerror", (error) => tell({ event: "failed", error: String(error) }));
   page.on("console", (message) => process.stderr.write(message.text() + "\n"));
-  const left = new Promise((done) => {
-    page.exposeFunction("tell", (line) => {
-      if (line.event !== "ready") tell(line);
-      over ||= line.event === "disconnected";
-      if (over) done();
-    });
+  const left = deferred();
+  await page.exposeFunction("tell", (line) => {
+    tell(line);
+    over ||= line.event === "disconnected";
+    if (over) left.resolve();
   });
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
   await page.waitForFunction(() => window.act);
@@ -78,7 +83,7 @@ try {
       .catch((error) => over || tell({ event: "failed", error: String(error) }));
   });
   commands.on("close", () => page.evaluate(() => window.act({ do: "leave" })).catch(() => finish(0)));
-  await left;
+  await left.promise;
   await finish(0);
 } catch (error) {
   tell({ event: "failed", error: String(error) });

@@ -5,7 +5,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long a test waits for something to be seen. Generous: encoders in software share the machine.
@@ -54,18 +54,18 @@ impl Peer {
 
     /// Where the events that are still to come begin.
     pub fn mark(&self) -> usize {
-        self.seen.events.lock().unwrap().len()
+        lock(&self.seen.events).len()
     }
 
     /// What it has seen since then.
     pub fn events(&self, mark: usize) -> Vec<Value> {
-        self.seen.events.lock().unwrap()[mark..].to_vec()
+        lock(&self.seen.events)[mark..].to_vec()
     }
 
     /// The first such event since `mark`; waits for it, and fails the test when it does not come.
     pub fn expect(&self, mark: usize, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
-        let mut events = self.seen.events.lock().unwrap();
+        let mut events = lock(&self.seen.events);
         let mut next = mark;
         loop {
             if let Some(found) = events[next..].iter().find(|event| matches(event)) {
@@ -80,22 +80,22 @@ impl Peer {
                     "{} did not tell of {what}\nfailure: {failed:?}\nits events:\n{}\nits standard error:\n{}",
                     self.identity,
                     told.join("\n"),
-                    self.seen.complaints.lock().unwrap()
+                    lock(&self.seen.complaints)
                 );
             }
-            events = self.seen.changed.wait_timeout(events, left).unwrap().0;
+            events = wait(&self.seen.changed, events, left);
         }
     }
 
     pub fn act(&self, command: Value) {
-        let mut child = self.child.lock().unwrap();
+        let mut child = lock(&self.child);
         let input = child.stdin.as_mut().expect("its standard input is a pipe");
         writeln!(input, "{command}").and_then(|()| input.flush()).expect("the peer reads its commands");
     }
 
     /// Ends the process as a crash would.
     pub fn kill(&self) {
-        let mut child = self.child.lock().unwrap();
+        let mut child = lock(&self.child);
         let _ = child.kill();
         let _ = child.wait();
     }
@@ -103,13 +103,13 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        let mut child = self.child.lock().unwrap();
+        let mut child = lock(&self.child);
         // Its input's end makes it leave and clean up; Chromium has processes of its own.
         drop(child.stdin.take());
         let deadline = Instant::now() + Duration::from_secs(5);
-        let mut events = self.seen.events.lock().unwrap();
+        let mut events = lock(&self.seen.events);
         while !events.last().is_some_and(|event| event["event"] == "end") && Instant::now() < deadline {
-            events = self.seen.changed.wait_timeout(events, Duration::from_millis(200)).unwrap().0;
+            events = wait(&self.seen.changed, events, Duration::from_millis(200));
         }
         let _ = child.kill();
         let _ = child.wait();
@@ -121,21 +121,21 @@ impl Seen {
         for line in out.lines().map_while(Result::ok) {
             match serde_json::from_str(&line) {
                 Ok(event) => self.add(event),
-                Err(_) => self.complaints.lock().unwrap().push_str(&format!("(standard output) {line}\n")),
+                Err(_) => lock(&self.complaints).push_str(&format!("(standard output) {line}\n")),
             }
         }
         self.add(serde_json::json!({ "event": "end" }));
     }
 
     fn add(&self, event: Value) {
-        self.events.lock().unwrap().push(event);
+        lock(&self.events).push(event);
         self.changed.notify_all();
     }
 
     fn read_complaints(&self, mut err: impl Read) {
         let mut chunk = [0; 4096];
         while let Ok(read @ 1..) = err.read(&mut chunk) {
-            self.complaints.lock().unwrap().push_str(&String::from_utf8_lossy(&chunk[..read]));
+            lock(&self.complaints).push_str(&String::from_utf8_lossy(&chunk[..read]));
         }
     }
 }
@@ -160,4 +160,13 @@ fn command(kind: Kind) -> Command {
             command
         }
     }
+}
+
+/// A test that fails while it looks leaves the rest whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wait<'a, T>(changed: &Condvar, guard: MutexGuard<'a, T>, at_most: Duration) -> MutexGuard<'a, T> {
+    changed.wait_timeout(guard, at_most).unwrap_or_else(PoisonError::into_inner).0
 }

@@ -233,7 +233,8 @@ impl Connection {
         room: &RoomHandle,
         from_room: &mut mpsc::Receiver<ToClient>,
     ) -> End {
-        let mut refresh = tokio::time::interval(REFRESH_INTERVAL);
+        // Not at once: the join response comes before anything else.
+        let mut refresh = tokio::time::interval_at(tokio::time::Instant::now() + REFRESH_INTERVAL, REFRESH_INTERVAL);
         let ping_timeout = Duration::from_secs(PING_TIMEOUT_SECS as u64);
         loop {
             let silent = tokio::time::Instant::from_std(self.heard + ping_timeout);
