@@ -10,6 +10,8 @@ mod custom;
 mod pace;
 mod png;
 mod resample;
+#[cfg(feature = "devices")]
+pub mod sound;
 mod synthetic;
 mod wav;
 mod y4m;
@@ -91,6 +93,9 @@ pub enum AudioInput {
     File { path: PathBuf, looped: bool },
     /// A sine tone, in Hz, 12 dB below overload.
     Tone { hz: f32 },
+    /// The microphone of that name or id (see [`sound::microphones`]), or the default one.
+    #[cfg(feature = "devices")]
+    Microphone { name: Option<String> },
     /// An app's own.
     Custom(Box<dyn AudioSource>),
 }
@@ -102,6 +107,8 @@ impl AudioInput {
             Self::None => return Ok(None),
             Self::File { path, looped } => Box::new(WavSource::open(&path, looped)?),
             Self::Tone { hz } => Box::new(Tone::new(hz)?),
+            #[cfg(feature = "devices")]
+            Self::Microphone { name } => Box::new(sound::Microphone::open(name.as_deref())?),
             Self::Custom(source) => source,
         }))
     }
@@ -117,6 +124,11 @@ pub enum AudioOutput {
     Wav {
         path: PathBuf,
     },
+    /// The speaker of that name or id (see [`sound::speakers`]), or the default one.
+    #[cfg(feature = "devices")]
+    Speaker {
+        name: Option<String>,
+    },
     /// Called every 20 ms on the playout thread; it must not block.
     Callback(Box<dyn FnMut(&AudioFrame) + Send>),
     Custom(Box<dyn AudioSink>),
@@ -128,6 +140,8 @@ impl AudioOutput {
         Ok(match self {
             Self::None => Box::new(custom::Nowhere),
             Self::Wav { path } => Box::new(WavSink::create(&path)?),
+            #[cfg(feature = "devices")]
+            Self::Speaker { name } => Box::new(sound::Speaker::open(name.as_deref())?),
             Self::Callback(callback) => Box::new(custom::AudioCallback(callback)),
             Self::Custom(sink) => sink,
         })

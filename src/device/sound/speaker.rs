@@ -1,0 +1,102 @@
+//! A speaker as an audio sink.
+
+use super::{Pulse, Stream, choose, find, speakers, unavailable, with_sample_type};
+use crate::base::{Error, ErrorCode, Result};
+use crate::device::{AudioSink, Resampler};
+use crate::media::frame::{AudioFrame, SAMPLE_RATE};
+use cpal::traits::{DeviceTrait, HostTrait};
+use cpal::{FromSample, SizedSample, StreamConfig};
+use rtrb::{Consumer, Producer, RingBuffer};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A device that has not asked for so long does not set the pace any more.
+const STALLED: Duration = Duration::from_millis(200);
+
+/// Plays from when it is opened; silence when it is given nothing.
+pub struct Speaker {
+    /// Plays as long as it lives.
+    _stream: Stream,
+    samples: Producer<f32>,
+    pulse: Arc<Pulse>,
+    rate: u32,
+    resampler: Resampler,
+    mono: Vec<f32>,
+    ready: Vec<f32>,
+}
+
+impl Speaker {
+    /// The one of that name or id, or the default one. Fails with `device_unavailable`, saying why.
+    pub fn open(name: Option<&str>) -> Result<Self> {
+        let host = cpal::default_host();
+        let device = match name {
+            Some(name) => {
+                let devices = host.output_devices().map_err(|e| unavailable("the speakers", &e))?;
+                find("speaker", name, devices, speakers())?
+            }
+            None => host.default_output_device().ok_or_else(|| {
+                Error::new(ErrorCode::DeviceUnavailable, "there is no speaker; plug one in, or choose a file")
+            })?,
+        };
+        let default = device.default_output_config().map_err(|e| unavailable("the speaker", &e))?;
+        let supported = device.supported_output_configs().map_err(|e| unavailable("the speaker", &e))?;
+        let (chosen, config) = choose(default, supported)?;
+        let (samples, consumer) = RingBuffer::new(config.sample_rate as usize / 4);
+        let (pulse, report) = Pulse::new();
+        let stream = with_sample_type!(chosen.sample_format(), Sample => {
+            render::<Sample>(&device, config, consumer, pulse.clone(), report)
+        })?;
+        stream.play().map_err(|e| unavailable("the speaker", &e))?;
+        let resampler = Resampler::new(SAMPLE_RATE, config.sample_rate)?;
+        let rate = config.sample_rate;
+        Ok(Self { _stream: stream, samples, pulse, rate, resampler, mono: Vec::new(), ready: Vec::new() })
+    }
+}
+
+/// Real time from here on: no lock, no allocation, no waiting.
+fn render<T>(
+    device: &cpal::Device,
+    config: StreamConfig,
+    mut from: Consumer<f32>,
+    pulse: Arc<Pulse>,
+    report: impl FnMut(cpal::Error) + Send + 'static,
+) -> Result<Stream>
+where
+    T: SizedSample + FromSample<f32>,
+{
+    let channels = usize::from(config.channels);
+    let callback = move |data: &mut [T], _: &cpal::OutputCallbackInfo| {
+        pulse.beat();
+        for all in data.chunks_exact_mut(channels) {
+            // Nothing to play is silence.
+            all.fill(T::from_sample_(from.pop().unwrap_or(0.0)));
+        }
+    };
+    device
+        .build_output_stream(config, callback, report, Some(Duration::from_secs(3)))
+        .map(|stream| Stream(Some(stream)))
+        .map_err(|e| unavailable("the speaker", &e))
+}
+
+impl AudioSink for Speaker {
+    fn play(&mut self, frame: &AudioFrame) -> Result<()> {
+        self.pulse.check("the speaker")?;
+        self.mono.clear();
+        self.mono.extend(frame.samples.iter().map(|sample| f32::from(*sample) / 32_768.0));
+        self.ready.clear();
+        self.resampler.push(&self.mono, &mut self.ready)?;
+        for sample in &self.ready {
+            // Full: the device does not ask for any.
+            let _ = self.samples.push(*sample);
+        }
+        Ok(())
+    }
+
+    fn queued(&self) -> Option<Duration> {
+        if self.pulse.silent_for() > STALLED {
+            return None;
+        }
+        let waiting = self.samples.buffer().capacity() - self.samples.slots();
+        Some(Duration::from_secs_f64(waiting as f64 / f64::from(self.rate)))
+    }
+}
