@@ -1,6 +1,7 @@
 //! `trill impair` between real sockets on loopback.
 
 #![cfg(feature = "cli")]
+#![allow(clippy::disallowed_methods, reason = "sockets run in real time")]
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Lines};

@@ -15,6 +15,7 @@ pub mod session;
 mod shared;
 #[cfg(test)]
 mod tests;
+pub mod timecode;
 
 pub use completion::Completion;
 pub use config::EngineConfig;

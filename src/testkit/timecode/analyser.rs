@@ -156,13 +156,14 @@ impl Heard {
         self.report.frames += 1;
         let mark = self.reader.push(frame, arrival);
         match self.reader.pilot() {
-            Pilot::Absent => {
+            Pilot::Silent => {
                 if self.last.is_some() {
                     self.report.silences += u64::from(!self.silent);
                     self.report.silent_ms += ms(FRAME_DURATION);
                     self.silent = true;
                 }
             }
+            Pilot::Covered => self.silent = false,
             pilot => {
                 self.report.jumps += u64::from(pilot == Pilot::Jumped);
                 self.last = Some(arrival);

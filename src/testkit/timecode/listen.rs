@@ -27,6 +27,9 @@ const MIN_AMPLITUDE: f32 = 0.01;
 const MIN_PURITY: f32 = 0.5;
 /// A pilot of less than this share of its loudest is not heard.
 const MIN_PILOT: f32 = 0.25;
+/// A frame with less than this share of the pilot's amplitude, of whatever sound, is silent. What Opus recovers from its
+/// in-band FEC is noisy, and about a third as loud as the tone was.
+const SILENT: f32 = 0.125;
 /// From one frame to the next, in turns: a frame left out is 0.2.
 const JUMP: f32 = 0.1;
 /// How early a mark may seem to come: clocks of two machines differ.
@@ -49,7 +52,9 @@ pub(super) enum Pilot {
     Heard,
     /// Heard, but not where the frame before had left it: something was left out, repeated or stretched.
     Jumped,
-    Absent,
+    /// There is sound, and the pilot is not to be made out in it.
+    Covered,
+    Silent,
 }
 
 /// Listens to one track. About 2 million multiplications a second of sound.
@@ -127,7 +132,9 @@ impl ToneReader {
         self.loudest_pilot = self.loudest_pilot.max(amplitude);
         if amplitude < MIN_PILOT * self.loudest_pilot {
             self.pilot_phase = None;
-            return Pilot::Absent;
+            let energy: f32 = self.blocks.iter().rev().take(BLOCKS_A_FRAME).map(|block| block.energy).sum();
+            let sound = (2.0 * energy / FRAME_SAMPLES as f32).sqrt();
+            return if sound < SILENT * self.loudest_pilot { Pilot::Silent } else { Pilot::Covered };
         }
         let phase = im.atan2(re) / TAU;
         let jump = self.pilot_phase.replace(phase).map_or(0.0, |last| (phase - last + 1.5).rem_euclid(1.0) - 0.5);

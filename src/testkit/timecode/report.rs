@@ -61,7 +61,7 @@ pub struct AudioReport {
     pub marks_missing: u64,
     /// From capture to ear, in milliseconds.
     pub latency_ms: Option<Spread>,
-    /// Holes in the pilot tone, after it was first heard.
+    /// Times that there was no sound, after the pilot tone was first heard.
     pub silences: u64,
     /// How long they were in all, in milliseconds.
     pub silent_ms: f64,
