@@ -1,0 +1,240 @@
+//! What goes wrong outside: each a clear error, nothing lost, nobody else disturbed.
+
+use crate::support::*;
+use futures_util::{SinkExt, StreamExt};
+use sqlx::{Connection, Executor};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+use trill::base::{ErrorCode, UnixMillis};
+use trill::identity::{ApiKey, UserToken};
+use trill::ringing::client::LoginState;
+use trill::ringing::{CallEventKind, CallStatus, LogFilter};
+use trill::server::{Server, ServerConfig};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+/// A bare connection, for saying what no engine would.
+async fn bare(server: &TestServer) -> Socket {
+    let url = format!("ws://{}/v1/ring", server.server.http_addr());
+    tokio_tungstenite::connect_async(url).await.unwrap().0
+}
+
+async fn bare_logged_in(server: &TestServer, uid: &str) -> Socket {
+    let mut socket = bare(server).await;
+    let hello = serde_json::json!({"type":"hello","version":1,"token":user_token(uid),"deviceId":"bare","future":{}});
+    socket.send(Message::text(hello.to_string())).await.unwrap();
+    assert_eq!(next(&mut socket).await.unwrap()["type"], "welcome");
+    socket
+}
+
+/// The next text message; `None` when the server has closed.
+async fn next(socket: &mut Socket) -> Option<serde_json::Value> {
+    loop {
+        match timeout(SOON, socket.next()).await.expect("an answer in time") {
+            Some(Ok(Message::Text(text))) => return Some(serde_json::from_str(&text).unwrap()),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return None,
+            Some(Ok(_)) => {}
+        }
+    }
+}
+
+/// The connection ends with this reason, and nothing after it.
+async fn expect_bye(socket: &mut Socket, code: &str) {
+    let bye = next(socket).await.expect("a reason before the end");
+    assert_eq!((bye["type"].as_str(), bye["error"]["code"].as_str()), (Some("bye"), Some(code)), "{bye}");
+    assert_eq!(next(socket).await, None);
+}
+
+#[tokio::test]
+async fn a_malformed_message_closes_that_connection_with_a_reason_and_no_other() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.log_in("alice", "phone").await, server.log_in("bob", "laptop").await);
+    let long = format!(r#"{{"type":"request","id":"1","method":"calls","x":"{}"}}"#, "x".repeat(64 * 1024));
+    let bad = [
+        (Message::text("{not json"), "malformed"),
+        (Message::text(r#"{"type":"dance"}"#), "malformed"),
+        (Message::text(r#"{"type":"request","id":"","method":"calls"}"#), "malformed"),
+        (Message::text(r#"{"type":"request","method":"calls"}"#), "malformed"),
+        (Message::binary(vec![1, 2, 3]), "malformed"),
+        (Message::text(long), "too_large"),
+        (Message::text(r#"{"type":"hello","version":1,"token":"x","deviceId":"d"}"#), "malformed"),
+    ];
+    for (message, code) in bad {
+        let mut socket = bare_logged_in(&server, "mallory").await;
+        socket.send(message).await.unwrap();
+        expect_bye(&mut socket, code).await;
+    }
+    alice.client.initiate(call_to("bob")).await.unwrap();
+    bob.expect(CallEventKind::IncomingReceived).await;
+}
+
+#[tokio::test]
+async fn a_bad_request_fails_alone_and_its_connection_goes_on() {
+    let server = TestServer::start().await;
+    let mut socket = bare_logged_in(&server, "mallory").await;
+    for (request, code) in [
+        (r#"{"type":"request","id":"1","method":"fly"}"#, "not_supported"),
+        (r#"{"type":"request","id":"2","method":"accept"}"#, "malformed"),
+        (r#"{"type":"request","id":"3","method":"calls","params":{"limit":0}}"#, "invalid_argument"),
+        (r#"{"type":"request","id":"4","method":"calls","params":{"cursor":"x"}}"#, "invalid_argument"),
+    ] {
+        socket.send(Message::text(request)).await.unwrap();
+        let answer = next(&mut socket).await.unwrap();
+        assert_eq!((answer["type"].as_str(), answer["error"]["code"].as_str()), (Some("response"), Some(code)));
+    }
+    socket.send(Message::text(r#"{"type":"request","id":"5","method":"calls"}"#)).await.unwrap();
+    assert!(next(&mut socket).await.unwrap()["answer"]["calls"].is_object());
+}
+
+#[tokio::test]
+async fn whoever_does_not_say_hello_properly_is_told_why() {
+    let server = TestServer::start().await;
+    let token = user_token("mallory");
+    for (message, code) in [
+        (r#"{"type":"request","id":"1","method":"calls"}"#.to_owned(), "not_logged_in"),
+        (format!(r#"{{"type":"hello","version":9,"token":"{token}","deviceId":"d"}}"#), "not_supported"),
+        (r#"{"type":"hello","version":1,"token":"","deviceId":"d"}"#.to_owned(), "token_missing"),
+    ] {
+        let mut socket = bare(&server).await;
+        socket.send(Message::text(message)).await.unwrap();
+        expect_bye(&mut socket, code).await;
+    }
+}
+
+#[tokio::test]
+async fn a_flood_of_requests_is_refused_and_not_served() {
+    let server = TestServer::start_with(|config| config.limits.requests_per_second = 1).await;
+    let mut socket = bare_logged_in(&server, "mallory").await;
+    let mut refused = 0;
+    for id in 0..20 {
+        let request = format!(r#"{{"type":"request","id":"{id}","method":"calls"}}"#);
+        socket.send(Message::text(request)).await.unwrap();
+        refused += usize::from(next(&mut socket).await.unwrap()["error"]["code"] == "too_many_requests");
+    }
+    assert!(refused >= 10, "{refused} of 20");
+}
+
+#[tokio::test]
+async fn a_token_that_does_not_hold_fails_the_login_with_its_own_error() {
+    let server = TestServer::start().await;
+    let now = UnixMillis::now();
+    let minute = Duration::from_secs(60);
+    let user = UserToken::new(uid("alice"));
+    let stranger = ApiKey::new("test", "another-secret-of-thirty-two-bytes-or-more").unwrap();
+    let old = user.mint(&key(), UnixMillis(now.0 - 3_600_000), minute);
+    let early = user.mint(&key(), now + 60 * minute, minute);
+    for (token, expected) in [
+        (old, ErrorCode::TokenExpired),
+        (early, ErrorCode::TokenNotYetValid),
+        (user.mint(&stranger, now, minute), ErrorCode::TokenWrongKey),
+        ("not.a.jwt".to_owned(), ErrorCode::TokenMalformed),
+        (String::new(), ErrorCode::TokenMissing),
+    ] {
+        let refused = Device::log_in(&server.url(), token, "phone").await.map(drop);
+        assert_eq!(code(refused), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_unreachable() {
+    let port = TcpStream::connect(("127.0.0.1", 1)).await;
+    assert!(port.is_err(), "somebody listens on port 1");
+    let refused = Device::log_in("ws://127.0.0.1:1", user_token("alice"), "phone").await.map(drop);
+    assert_eq!(code(refused), ErrorCode::ServerUnreachable);
+}
+
+#[tokio::test]
+async fn a_second_login_of_one_device_replaces_the_first() {
+    let server = TestServer::start().await;
+    let first = server.log_in("alice", "phone").await;
+    let second = server.log_in("alice", "phone").await;
+    let state = first.until_login(|state| matches!(state, LoginState::LoggedOut(_))).await;
+    let LoginState::LoggedOut(error) = state else { unreachable!() };
+    assert_eq!(error.code(), ErrorCode::DeviceReplaced);
+    assert_eq!(code(first.client.log(LogFilter::default()).await), ErrorCode::NotLoggedIn);
+    second.client.log(LogFilter::default()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_device_that_vanished_without_a_word_is_found_by_its_silence() {
+    let server = TestServer::start_with(|config| {
+        config.ping_interval = Duration::from_millis(200);
+        config.calls.caller_grace = Duration::from_millis(200);
+    })
+    .await;
+    let bob = server.log_in("bob", "laptop").await;
+    // It reads nothing any more, so it answers no ping; and its connection stays open.
+    let mut alice = bare_logged_in(&server, "alice").await;
+    let params = serde_json::json!({"receiver":"bob","receiverType":"USER","type":"AUDIO"});
+    let request = serde_json::json!({"type":"request","id":"1","method":"initiate","params":params});
+    alice.send(Message::text(request.to_string())).await.unwrap();
+    bob.expect(CallEventKind::IncomingReceived).await;
+    bob.expect(CallEventKind::IncomingCancelled).await;
+    drop(alice);
+}
+
+#[tokio::test]
+async fn a_port_in_use_and_a_bad_configuration_are_told_at_the_start() {
+    let server = TestServer::start().await;
+    let start = async |config: ServerConfig| code(Server::start(config).await.map(drop));
+    let config = server.config().clone();
+    assert_eq!(start(config.clone()).await, ErrorCode::PortInUse);
+    let free = ServerConfig { http: "127.0.0.1:0".parse().unwrap(), ..config };
+    let udp = server.server.udp_addr();
+    assert_eq!(start(ServerConfig { udp, ..free.clone() }).await, ErrorCode::PortInUse);
+    assert_eq!(start(ServerConfig { api_keys: vec![], ..free.clone() }).await, ErrorCode::Configuration);
+    let nowhere = "/no/such/folder/trill.db".to_owned();
+    assert_eq!(start(ServerConfig { database: nowhere, ..free }).await, ErrorCode::StoreFailed);
+}
+
+#[tokio::test]
+async fn a_locked_store_fails_the_request_and_loses_nothing() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.log_in("alice", "phone").await, server.log_in("bob", "laptop").await);
+    let session = alice.client.initiate(call_to("bob")).await.unwrap().session_id;
+    bob.expect(CallEventKind::IncomingReceived).await;
+    alice.expect(CallEventKind::OutgoingRinging).await;
+
+    let path = format!("sqlite:{}", server.database().display());
+    let mut other = sqlx::SqliteConnection::connect(&path).await.unwrap();
+    other.execute("BEGIN IMMEDIATE").await.unwrap();
+    assert_eq!(code(bob.client.accept(&session).await), ErrorCode::StoreFailed);
+    // What was not stored did not happen, and nobody was told that it did.
+    assert_eq!(code(alice.client.session_token(&session).await), ErrorCode::NotYetAccepted);
+    assert_eq!(alice.client.call(&session).await.unwrap().status, CallStatus::Initiated);
+    other.execute("ROLLBACK").await.unwrap();
+
+    assert_eq!(bob.client.accept(&session).await.unwrap().status, CallStatus::Ongoing);
+    alice.expect(CallEventKind::OutgoingAccepted).await;
+    alice.expect_nothing_more().await;
+}
+
+#[tokio::test]
+async fn logging_out_from_a_server_that_is_silent_takes_two_seconds_at_the_most() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    // A server that welcomes, and from then on neither reads nor answers.
+    let silent = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        socket.next().await.unwrap().unwrap();
+        let welcome =
+            r#"{"type":"welcome","version":1,"user":{"uid":"alice"},"time":0,"pingIntervalMs":60000,"calls":[]}"#;
+        socket.send(Message::text(welcome)).await.unwrap();
+        std::future::pending::<tungstenite::Result<()>>().await
+    });
+    let alice = Device::log_in(&url, "any".into(), "phone").await.unwrap();
+    let request = tokio::spawn({
+        let client = alice.client.clone();
+        async move { client.log(LogFilter::default()).await }
+    });
+    let started = std::time::Instant::now();
+    alice.client.log_out().await;
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+    let answer = timeout(SOON, request).await.expect("an answer in time").unwrap();
+    assert!(matches!(code(answer), ErrorCode::Cancelled | ErrorCode::NotLoggedIn));
+    silent.abort();
+}

@@ -1,0 +1,10 @@
+//! Ringing over real sockets: devices and a server with its store, on the loopback.
+#![cfg(feature = "server")]
+#![allow(clippy::disallowed_methods, reason = "real time, real sockets")]
+
+mod calls;
+mod faults;
+#[cfg(feature = "cli")]
+mod process;
+mod rest;
+mod support;
