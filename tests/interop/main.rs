@@ -4,13 +4,18 @@
 #![cfg(feature = "server")]
 #![allow(clippy::disallowed_methods, reason = "a test that waits for real clients")]
 
+#[allow(dead_code, reason = "the session tests use all of it")]
+#[path = "../session/client.rs"]
+mod client;
 mod peer;
 mod server;
 
+use client::Client;
 use peer::{Kind, Peer};
 use serde_json::{Value, json};
 use server::TestServer;
 use std::sync::{Mutex, PoisonError};
+use trill::session::{OutgoingData, SessionEvent, TrackSource};
 
 /// Encoders in software: one test at a time has the machine.
 static MACHINE: Mutex<()> = Mutex::new(());
@@ -31,6 +36,58 @@ fn two_chromium_clients_talk() {
 #[test]
 fn a_python_and_a_chromium_client_talk() {
     conversation([Kind::Python, Kind::Chromium]);
+}
+
+#[test]
+fn our_engine_talks_with_a_python_and_a_chromium_client_at_once() {
+    let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
+    let server = TestServer::start();
+    let engine = Client::join(&server.url, &server.token("engine"), 1320.0);
+    engine.wait_until_connected();
+
+    // One after the other, as the engine's speaker plays a mix.
+    for (kind, identity, tone) in [(Kind::Python, "anna", 440.0), (Kind::Chromium, "ben", 880.0)] {
+        let peer = Peer::start(kind, &server, identity, tone);
+        engine.wait_for("a picture of the peer", |event| match event {
+            SessionEvent::FirstVideo { participant, .. } => (participant.as_str() == identity).then_some(()),
+            _ => None,
+        });
+        let heard = f64::from(engine.hear());
+        assert!((heard - tone).abs() < tone * 0.03, "the engine hears {heard} Hz of {identity}, not {tone} Hz");
+        engine.see(10);
+        peer.act(json!({ "do": "leave" }));
+        engine.wait_for("that the peer left", |event| {
+            matches!(event, SessionEvent::ParticipantLeft { .. }).then_some(())
+        });
+    }
+
+    let peers = [(Kind::Python, "carl", 440.0), (Kind::Chromium, "dora", 880.0)]
+        .map(|(kind, identity, tone)| Peer::start(kind, &server, identity, tone));
+    let of_engine = |event: &Value| event["participant"] == "engine";
+    for peer in &peers {
+        peer.expect(0, "the engine's tone", |event| {
+            of_engine(event) && (number(event, "hz") - 1320.0).abs() < 26.0 && number(event, "level") > -30.0
+        });
+        peer.expect(0, "the engine's picture", |event| of_engine(event) && number(event, "frames") >= 5.0);
+    }
+    let say =
+        OutgoingData { payload: "to all".into(), topic: Some("chat".into()), reliable: true, destinations: Vec::new() };
+    engine.runtime.block_on(engine.handle.send_data(say)).unwrap();
+    engine.runtime.block_on(engine.handle.set_muted(TrackSource::Microphone, true)).unwrap();
+    for peer in &peers {
+        peer.expect(0, "the engine's message", |event| of_engine(event) && event["text"] == "to all");
+        peer.expect(0, "the engine's mute", |event| of_engine(event) && event["event"] == "muted");
+        peer.act(json!({ "do": "data", "text": "to the engine", "to": ["engine"] }));
+        let text = engine.wait_for("a message", |event| match event {
+            SessionEvent::Data { message } => Some(message.payload.clone()),
+            _ => None,
+        });
+        assert_eq!(text, "to the engine");
+    }
+    engine.leave();
+    for peer in &peers {
+        peer.expect(0, "that the engine left", |event| of_engine(event) && event["event"] == "participant_left");
+    }
 }
 
 #[test]

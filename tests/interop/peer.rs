@@ -142,9 +142,10 @@ impl Seen {
 
 fn command(kind: Kind) -> Command {
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
-    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/interop");
+    // Cargo's own folder for tests lies in its target folder, wherever that is.
+    let installed = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("interop");
     let needed = |path: PathBuf| {
-        assert!(path.exists(), "{} is missing: run scripts/interop-setup", path.display());
+        assert!(path.exists(), "{} is missing: run scripts/lib/peers", path.display());
         path
     };
     match kind {
