@@ -67,7 +67,7 @@ class Call:
 
     # What is told of the call, in the words of a person.
     STORY = {
-        "logged_in": "logged in",
+        "login.logged_in": "logged in",
         "call.incoming_received": "rings",
         "call.outgoing_ringing": "hears it ring",
         "accepting": "accepts",
@@ -177,7 +177,7 @@ def run_call(trill, media, seconds, lines, programs):
         return program, env
 
     bob, bob_env = person("bob", "answer", "--once")
-    call.wait_for("bob", "logged_in", 20)
+    call.wait_for("bob", "login.logged_in", 20)
     alice, alice_env = person("alice", "call", "bob", "--video", "--duration", f"{seconds}s")
     for who in ("alice", "bob"):
         for event in ("session.first_audio", "session.first_video"):

@@ -2,8 +2,7 @@
 
     measure.py --said a.wav --heard b.wav --shown a.y4m --seen b.y4m
 
-Prints one JSON object: speech {pesq, correlation, delay_s, seconds}, picture {psnr_db, frames, fps, longest_freeze_ms,
-in_order}. The sources are taken as looped.
+Prints one JSON object with `speech` and `picture`. The sources are taken as looped.
 """
 
 import argparse
@@ -54,13 +53,40 @@ def speech(said_path, heard_path, seconds=8.0):
     product = np.fft.irfft(np.fft.rfft(looped, size) * np.conj(np.fft.rfft(part, size)), size)[: len(said)]
     at = int(np.argmax(product))
     reference = looped[at : at + len(part)]
-    norm = np.sqrt((reference**2).sum() * (part**2).sum())
-    result["correlation"] = round(float((reference * part).sum() / norm), 4) if norm > 0 else 0.0
+    result["correlation"], result["shifts_ms"] = windowed(looped, part, at)
     try:
         result["pesq"] = round(float(pesq(RATE, reference / 32768, part / 32768, "wb")), 3)
     except PesqError as error:
         result["pesq_error"] = str(error)
     return result
+
+
+def windowed(reference, part, at, window=RATE, slack=int(0.5 * RATE)):
+    """The median correlation of one-second windows, each aligned by itself, and by how much their alignment moved.
+
+    A jitter buffer may lengthen and shorten pauses; what it may not do is change what is between them.
+    """
+    values, shifts, last = [], [], None
+    for start in range(0, len(part) - window + 1, window):
+        piece = part[start : start + window]
+        if np.sqrt((piece**2).mean()) < 100:
+            continue
+        low = max(0, at + start - slack)
+        area = reference[low : at + start + window + slack]
+        dots = by_fft(area, piece)
+        best = int(np.argmax(dots))
+        energy = np.sqrt((area[best : best + window] ** 2).sum() * (piece**2).sum())
+        values.append(dots[best] / energy if energy > 0 else 0.0)
+        offset = low + best - start
+        if last is not None and abs(offset - last) > RATE // 1000:
+            shifts.append(round((offset - last) * 1000 / RATE))
+        last = offset
+    return (round(float(np.median(values)), 4) if values else 0.0), shifts
+
+
+def by_fft(area, piece):
+    size = 1 << int(np.ceil(np.log2(len(area) + len(piece))))
+    return np.fft.irfft(np.fft.rfft(area, size) * np.conj(np.fft.rfft(piece, size)), size)[: len(area) - len(piece) + 1]
 
 
 def read_y4m(path):

@@ -7,6 +7,7 @@ mod impair;
 mod keys;
 mod logs;
 mod output;
+mod phone;
 mod serve;
 mod token;
 
@@ -23,6 +24,8 @@ struct Trill {
 
 #[derive(Subcommand)]
 enum Command {
+    Answer(phone::AnswerCommand),
+    Call(Box<phone::CallCommand>),
     Impair(impair::ImpairCommand),
     Logs(logs::LogsCommand),
     Serve(serve::ServeCommand),
@@ -31,6 +34,8 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Trill::parse().command {
+        Command::Answer(command) => command.run(),
+        Command::Call(command) => command.run(),
         Command::Impair(command) => command.run(),
         Command::Logs(command) => command.run(),
         Command::Serve(command) => command.run(),

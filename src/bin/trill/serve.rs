@@ -47,11 +47,13 @@ impl ServeCommand {
             // Before the server: a signal that comes while it starts is not lost.
             let stop = stop_signal()?;
             let server = Server::start(config).await?;
-            let http = server.http_addr();
+            let (http, udp) = (server.http_addr(), server.udp_addr());
             if json {
-                output::line(serde_json::json!({"event": "listening", "http": http.to_string()}));
+                output::line(
+                    serde_json::json!({"event": "listening", "http": http.to_string(), "udp": udp.to_string()}),
+                );
             } else {
-                println!("listening on http://{http}; Ctrl-C ends it");
+                println!("listening on http://{http}, media on UDP {udp}; Ctrl-C ends it");
             }
             let name = stop.await;
             tracing::info!(signal = name, "shutting down");

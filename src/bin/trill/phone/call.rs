@@ -1,0 +1,47 @@
+//! `trill call`: rings a user, talks, hangs up.
+
+use super::{Phone, PhoneOptions};
+use clap::Args;
+use serde_json::json;
+use trill::base::{Error, ErrorCode, Result, Uid};
+use trill::ringing::wire::Initiate;
+use trill::ringing::{CallStatus, CallType};
+
+/// Call a user
+///
+/// Ends with status 0 when the call took place, and 1 when it did not: rejected, busy, unanswered, or an error.
+#[derive(Args)]
+pub struct CallCommand {
+    /// Whom to call
+    user: Uid,
+    /// With pictures, not only voice
+    #[arg(long)]
+    video: bool,
+    /// How long it may ring, in seconds, 5-180
+    #[arg(long, value_name = "SECONDS")]
+    timeout: Option<u32>,
+    #[command(flatten)]
+    phone: PhoneOptions,
+}
+
+impl CallCommand {
+    pub fn run(self) -> Result<()> {
+        self.phone.media.check(self.video)?;
+        let call_type = if self.video { CallType::Video } else { CallType::Audio };
+        let initiate = Initiate { timeout: self.timeout, ..Initiate::user(&self.user, call_type) };
+        let mut phone = Phone::start(self.phone)?;
+        phone.note("calling", &format!("calling {}; Enter gives up", self.user), json!({"receiver": self.user}));
+        let mut call = phone.engine.initiate_call(initiate).wait()?;
+        if call.status == CallStatus::Ongoing {
+            phone.join(&call)?;
+        }
+        let over = phone.talk(&mut call);
+        phone.summarise(&call);
+        over?;
+        phone.engine.shut_down();
+        match call.status {
+            CallStatus::Ended => Ok(()),
+            status => Err(Error::new(ErrorCode::Cancelled, format!("the call did not take place: {status}"))),
+        }
+    }
+}
