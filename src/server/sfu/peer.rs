@@ -78,6 +78,10 @@ pub(super) struct Peer {
     remote_candidates: usize,
     ice_connected: bool,
     connected_once: bool,
+    /// str0m takes no step at a time before its last one, and datagrams are stamped before they are queued.
+    latest: Instant,
+    /// How often time is still to be moved for a datagram that came in while ICE was not connected.
+    unsettled: u8,
     /// Since when it should be connected and is not.
     down_since: Option<Instant>,
 }
@@ -113,6 +117,8 @@ impl Peer {
             remote_candidates: 0,
             ice_connected: false,
             connected_once: false,
+            latest: now,
+            unsettled: 0,
             down_since: None,
         }
     }
@@ -191,7 +197,8 @@ impl Peer {
         outputs: &mut VecDeque<Output>,
     ) -> Result<bool> {
         let Ok(contents) = DatagramRecv::try_from(datagram) else { return Ok(false) };
-        let input = Input::Receive(now, Receive { proto: Protocol::Udp, source, destination, contents });
+        self.latest = self.latest.max(now);
+        let input = Input::Receive(self.latest, Receive { proto: Protocol::Udp, source, destination, contents });
         if !self.rtc.accepts(&input) {
             return Ok(false);
         }
@@ -199,11 +206,15 @@ impl Peer {
             self.bind(RouteKey::Source(source), outputs);
         }
         self.rtc.handle_input(input).map_err(failed)?;
+        if !self.ice_connected {
+            self.unsettled = 2;
+        }
         Ok(true)
     }
 
     pub fn timeout(&mut self, now: Instant) -> Result<()> {
-        self.rtc.handle_input(Input::Timeout(now)).map_err(failed)
+        self.latest = self.latest.max(now);
+        self.rtc.handle_input(Input::Timeout(self.latest)).map_err(failed)
     }
 
     /// Drains what the last change led to: datagrams into `outputs`, the rest into `events`.
@@ -221,6 +232,12 @@ impl Peer {
                 }
                 // What was written is sent when time moves, even if by nothing.
                 str0m::Output::Timeout(at) if at <= now && self.rtc.is_alive() => self.timeout(now)?,
+                // As ICE-lite, str0m takes a queued STUN request when time moves, and looks at the state that it led
+                // to when time moves again. Left to its own timers, a nomination can take a second to be seen.
+                str0m::Output::Timeout(_) if self.unsettled > 0 && self.rtc.is_alive() => {
+                    self.unsettled -= 1;
+                    self.timeout(now)?;
+                }
                 str0m::Output::Timeout(at) => {
                     self.wake = at;
                     return Ok(());
