@@ -11,6 +11,7 @@
 //! | 1 | [`media`] | frames, RTP payloads, jitter buffers, the mixer: everything pure about media |
 //! | 2 | [`codec`] | Opus and VP8 behind two small traits each |
 //! | 2 | [`device`] | where media comes from and goes to: files, tones, callbacks, microphone and speaker |
+//! | 2 | [`processing`] | echo, noise and rumble out of a captured voice, and its level right |
 //! | 2 | [`transport`] | WebRTC peer connections, behind one seam |
 //! | 2 | [`testkit`] | bad networks from a seed, and media that tells its own delay and loss: pure as well |
 //! | 4 | `server` | the server its owner hosts: HTTP, ringing, the call store, sessions |
@@ -24,6 +25,7 @@ pub mod engine;
 #[cfg(feature = "server")]
 pub mod identity;
 pub mod media;
+pub mod processing;
 pub mod ringing;
 #[cfg(feature = "server")]
 pub mod server;

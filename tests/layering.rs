@@ -13,6 +13,7 @@ const LEVELS: &[(&str, u8)] = &[
     ("media", 1),
     ("codec", 2),
     ("device", 2),
+    ("processing", 2),
     ("transport", 2),
     ("testkit", 2),
     ("engine", 3),

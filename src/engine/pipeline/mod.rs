@@ -9,6 +9,7 @@ mod audio_sender;
 mod stats;
 mod video_receiver;
 mod video_sender;
+mod voice;
 mod worker;
 
 pub use audio_receiver::{AudioReceiver, Playout};
@@ -19,6 +20,7 @@ pub use stats::{
 };
 pub use video_receiver::VideoReceiver;
 pub use video_sender::{VideoSender, VideoSenderSettings};
+pub use voice::process_voice;
 
 use crate::media::rtp::{ReceivedPacket, RtpPacket};
 use crossbeam_channel::{Sender, TrySendError};

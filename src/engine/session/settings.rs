@@ -3,6 +3,7 @@
 use crate::base::{ParticipantIdentity, TrackId};
 use crate::device::{AudioInput, AudioOutput, AudioSink, VideoInput, VideoOutput};
 use crate::engine::pipeline::VideoSenderSettings;
+use crate::processing::VoiceProcessing;
 use crate::session::{MachineSettings, TrackSource};
 
 /// Where each participant's picture goes to. Called on a thread of the engine's, once for each subscribed video track.
@@ -16,6 +17,9 @@ pub struct SessionSettings {
     /// [`AudioInput::None`] publishes no audio.
     pub microphone: AudioInput,
     pub microphone_muted: bool,
+    /// What is done to the voice before it is sent. `None`: everything for one of the machine's microphones, nothing for
+    /// all else. It can be changed in the session: see [`SessionHandle::set_voice_processing`](super::SessionHandle).
+    pub voice: Option<VoiceProcessing>,
     /// [`VideoInput::None`] publishes no video.
     pub camera: VideoInput,
     pub camera_muted: bool,
@@ -37,6 +41,7 @@ impl Default for SessionSettings {
         Self {
             microphone: AudioInput::None,
             microphone_muted: false,
+            voice: None,
             camera: VideoInput::None,
             camera_muted: false,
             speaker: AudioOutput::None,
