@@ -1,5 +1,6 @@
 //! Hands-free in a room, in virtual time: what the far end says comes back from the speaker into the microphone.
 
+use std::f32::consts::TAU;
 use std::sync::Arc;
 use trill::media::frame::{AudioFrame, FRAME_SAMPLES, SAMPLE_RATE};
 use trill::processing::{PlaybackTap, VoiceControl, VoiceProcessing, VoiceProcessor, playback_reference};
@@ -62,14 +63,15 @@ fn playback_that_comes_in_bursts_is_cancelled_as_well() {
 
 #[test]
 fn after_a_pause_of_the_microphone_the_echo_is_gone_within_3_seconds() {
-    let mut room = Room::new(90, VoiceProcessing::ALL);
+    let processing = VoiceProcessing { gain_control: false, ..VoiceProcessing::ALL };
+    let mut room = Room::new(90, processing);
     room.run(8, Talks::Far);
     room.pause(4);
     // A device that starts again is a little earlier or later than it was.
     room.delay_ms += 6;
     let losses: Vec<f64> = (0..4).map(|_| room.run(1, Talks::Far).loss_db()).collect();
     println!("figure: echo return loss in each second after the microphone was muted: {losses:.1?} dB");
-    assert!(losses[0] >= 6.0 && losses[3] >= 35.0, "{losses:?}");
+    assert!(losses[0] >= 12.0 && losses[3] >= 35.0, "{losses:?}");
 }
 
 #[test]
@@ -116,7 +118,7 @@ fn steady_noise_is_taken_down_and_the_voice_is_not() {
 fn rumble_and_an_offset_are_taken_out() {
     let only = VoiceProcessing { high_pass: true, ..VoiceProcessing::NONE };
     let mut room = Room::new(60, only);
-    room.ambience = Some(Box::new(|at| 3000.0 + 3000.0 * (at as f32 * 20.0 * 6.283 / SAMPLE_RATE as f32).sin()));
+    room.ambience = Some(Box::new(|at| 3000.0 + 3000.0 * (at as f32 * 20.0 * TAU / SAMPLE_RATE as f32).sin()));
     room.run(1, Talks::Nobody);
     let heard = room.run(2, Talks::Nobody);
     let down = decibels(energy(&heard.microphone) / energy(&heard.out));

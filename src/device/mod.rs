@@ -101,6 +101,14 @@ pub enum AudioInput {
 }
 
 impl AudioInput {
+    /// One of the machine's own microphones, in whose room a speaker may be heard as well.
+    pub fn is_microphone(&self) -> bool {
+        #[cfg(feature = "devices")]
+        return matches!(self, Self::Microphone { .. });
+        #[cfg(not(feature = "devices"))]
+        false
+    }
+
     /// `None` when no audio is to be sent. Fails with `media_file`, `device_unavailable` or `invalid_argument`.
     pub fn open(self) -> Result<Option<Box<dyn AudioSource>>> {
         Ok(Some(match self {

@@ -28,6 +28,7 @@ use self::delivery::EventThread;
 use self::session::SessionHandle;
 use self::shared::{Login, Shared, on_ring_event};
 use crate::base::{Error, ErrorCode, Result, SessionId, TrackId};
+use crate::processing::VoiceProcessing;
 use crate::ringing::wire::{Initiate, RejectReason, SessionAccess};
 use crate::ringing::{Call, LogFilter, LogPage, User};
 use crate::session::{OutgoingData, Participant, TrackSource};
@@ -226,6 +227,17 @@ impl Engine {
     /// Errors: `session_not_found`, `track_not_found` when there is none of that source.
     pub fn set_muted(&self, session: &SessionId, source: TrackSource, muted: bool) -> Completion<()> {
         self.in_session(session, async move |handle| handle.set_muted(source, muted).await)
+    }
+
+    /// What is done to our voice in a session from the next 20 ms on. Errors: `session_not_found`.
+    pub fn set_voice_processing(&self, session: &SessionId, processing: VoiceProcessing) -> Result<()> {
+        self.shared.running(session)?.set_voice_processing(processing);
+        Ok(())
+    }
+
+    /// What is done to our voice in a session. Errors: `session_not_found`.
+    pub fn voice_processing(&self, session: &SessionId) -> Result<VoiceProcessing> {
+        Ok(self.shared.running(session)?.voice_processing())
     }
 
     /// Takes our track of that source back, for good. Errors: `session_not_found`, `track_not_found`.

@@ -2,9 +2,12 @@
 
 use super::settings::SessionSettings;
 use crate::base::{Error, ErrorCode, Result};
-use crate::device::{AudioSource, VideoSource};
-use crate::engine::pipeline::{AudioSender, PACKET_QUEUE, PacketSender, VideoSender, VideoSenderSettings};
+use crate::device::{AudioInput, AudioSink, AudioSource, VideoSource};
+use crate::engine::pipeline::{
+    AudioSender, PACKET_QUEUE, PacketSender, VideoSender, VideoSenderSettings, process_voice,
+};
 use crate::media::control::SendControl;
+use crate::processing::{VoiceControl, VoiceProcessing};
 use crate::session::{LocalTrack, TrackKind, TrackSource};
 use crate::transport::PacketSource;
 use std::sync::Arc;
@@ -26,6 +29,18 @@ enum Pipeline {
     RunningVideo(VideoSender),
     /// It could not be started.
     None,
+}
+
+/// Opens microphone and speaker, with the voice processed between them. The microphone is put back as it is then to be
+/// sent. Errors: those of the devices.
+pub(super) fn open_sound(settings: &mut SessionSettings) -> Result<(Box<dyn AudioSink>, Arc<VoiceControl>)> {
+    let automatic = if settings.microphone.is_microphone() { VoiceProcessing::ALL } else { VoiceProcessing::NONE };
+    let control = Arc::new(VoiceControl::new(settings.voice.unwrap_or(automatic)));
+    let speaker = std::mem::take(&mut settings.speaker).open()?;
+    let Some(source) = std::mem::take(&mut settings.microphone).open()? else { return Ok((speaker, control)) };
+    let (source, speaker) = process_voice(source, speaker, control.clone());
+    settings.microphone = AudioInput::Custom(source);
+    Ok((speaker, control))
 }
 
 /// Opens what is to be sent. Errors: those of the devices, `invalid_argument` for a bitrate out of range.

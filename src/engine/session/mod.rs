@@ -17,6 +17,7 @@ pub use stats::{ReceivedTrack, SentTrack, SessionStats, SessionTimings};
 use crate::base::{Error, ErrorCode, Result, TrackId};
 use crate::engine::connect;
 use crate::engine::pipeline::Playout;
+use crate::processing::{VoiceControl, VoiceProcessing};
 use crate::session::{OutgoingData, Roster, SessionEvent, SessionMachine, TrackSource};
 use driver::Driver;
 use peers::Peers;
@@ -52,8 +53,9 @@ pub fn start(
     if token.is_empty() {
         return Err(Error::new(ErrorCode::TokenMissing, "no session token was given"));
     }
+    let (speaker, voice) = local::open_sound(&mut settings)?;
     let locals = local::open(&mut settings)?;
-    let playout = Playout::start(settings.speaker.open()?)?;
+    let playout = Playout::start(speaker)?;
     let (happened_sender, happened) = mpsc::unbounded_channel();
     let remotes = Remotes::new(playout, settings.video_outputs, settings.audio_taps, happened_sender);
     let mut machine = SessionMachine::new(settings.machine, started);
@@ -80,7 +82,7 @@ pub fn start(
         leaving: Vec::new(),
     };
     runtime.spawn(driver.run());
-    Ok(SessionHandle { commands: sender, shared })
+    Ok(SessionHandle { commands: sender, shared, voice })
 }
 
 /// A running session. Cheap to clone; when the last one is dropped, the session is left.
@@ -88,6 +90,7 @@ pub fn start(
 pub struct SessionHandle {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
+    voice: Arc<VoiceControl>,
 }
 
 enum Command {
@@ -121,6 +124,15 @@ impl SessionHandle {
     /// Errors: `track_not_found`, `session_not_found` after the end.
     pub async fn set_muted(&self, source: TrackSource, muted: bool) -> Result<()> {
         self.ask(|answer| Command::SetMuted(source, muted, answer)).await?
+    }
+
+    /// What is done to our voice from the next frame on.
+    pub fn set_voice_processing(&self, processing: VoiceProcessing) {
+        self.voice.set(processing);
+    }
+
+    pub fn voice_processing(&self) -> VoiceProcessing {
+        self.voice.processing()
     }
 
     /// Takes our track of that source back, for good. Errors: `track_not_found`, `session_not_found` after the end.
