@@ -2,7 +2,7 @@
 
 use super::api::{Api, mint_session_token};
 use super::ringing::Outgoing;
-use crate::base::{DeviceId, Error, ErrorCode, Result, Uid, UnixMillis};
+use crate::base::{DeviceId, Error, ErrorCode, RequestId, Result, Uid, UnixMillis};
 use crate::identity::UserToken;
 use crate::ringing::User;
 use crate::ringing::service::ConnectionId;
@@ -10,6 +10,7 @@ use crate::ringing::wire::{
     Answer, ClientMessage, Hello, MAX_MESSAGE, Query, Request, RequestMessage, Response, ServerMessage, VERSION,
 };
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
@@ -37,8 +38,8 @@ pub(super) async fn serve(mut socket: WebSocket, api: Api, host: Option<String>)
     api.metrics.login(&login);
     match login {
         Ok((connection, uid, device, from_ringing)) => {
-            let mut connected =
-                Connection { socket, rate: Rate::new(api.requests_per_second), api, host, connection, uid, device };
+            let (rate, under_way) = (Rate::new(api.requests_per_second), HashMap::new());
+            let mut connected = Connection { socket, api, host, connection, uid, device, rate, under_way };
             let end = connected.run(from_ringing).await;
             connected.api.ringing.disconnect(connection).await;
             tracing::info!(?connection, uid = %connected.uid, device = %connected.device, reason = %end, "disconnected");
@@ -86,6 +87,8 @@ struct Connection {
     uid: Uid,
     device: DeviceId,
     rate: Rate,
+    /// The methods of the commands whose response has not come yet.
+    under_way: HashMap<RequestId, &'static str>,
 }
 
 impl Connection {
@@ -101,7 +104,10 @@ impl Connection {
                     self.incoming(message).await
                 }
                 outgoing = from_ringing.recv() => match outgoing {
-                    Some(Outgoing::Message(message)) => self.send(&message).await,
+                    Some(Outgoing::Message(message)) => {
+                        self.count(&message);
+                        self.send(&message).await
+                    }
                     Some(Outgoing::Close(error)) => Err(error),
                     None => Err(Error::new(ErrorCode::TooManyRequests, "the device reads too slowly; connect again")),
                 },
@@ -133,7 +139,7 @@ impl Connection {
         };
         let (method, result) = match request {
             Ok(Request::Command(command)) => {
-                self.api.metrics.request(command.method(), None);
+                self.under_way.insert(message.id.clone(), command.method());
                 return self.api.ringing.command(self.connection, message.id, command).await;
             }
             Ok(Request::Query(query)) => (Request::Query(query.clone()).method(), self.query(query).await),
@@ -155,6 +161,14 @@ impl Connection {
                 let access = mint_session_token(&self.api, &call, &self.uid, Some(&self.device), self.host.as_deref())?;
                 Ok(Answer::SessionToken(access))
             }
+        }
+    }
+
+    fn count(&mut self, message: &ServerMessage) {
+        if let ServerMessage::Response(response) = message
+            && let Some(method) = self.under_way.remove(&response.id)
+        {
+            self.api.metrics.request(method, response.error.as_ref().map(|error| error.code));
         }
     }
 
