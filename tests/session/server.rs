@@ -1,6 +1,7 @@
 //! A session server of our own on loopback, with a runtime of its own so that it can vanish or freeze, and a proxy that
 //! can cut its TCP connections.
 
+use axum::serve::ListenerExt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,6 +40,7 @@ impl TestServer {
             let sfu = Sfu::start(config, Arc::new(OpenGate)).unwrap();
             let listener = TcpListener::bind(loopback).await.unwrap();
             let address = listener.local_addr().unwrap();
+            let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
             tokio::spawn(async move { axum::serve(listener, sfu.router()).await });
             address
         });
