@@ -101,9 +101,11 @@ impl Pipeline {
     /// Decodes and shows a frame, if one is whole.
     fn show_next(&mut self, now: Instant) -> bool {
         let Some(encoded) = self.assembler.poll(now) else { return false };
+        let key = encoded.key;
         match self.decoder.decode(encoded.data, encoded.timestamp) {
             Ok(Some(frame)) => {
                 smooth(&self.stats.decode_us, now.elapsed().as_micros() as u64);
+                add(&self.stats.key_frames, key.into());
                 add(&self.stats.frames, 1);
                 set(&self.stats.width, frame.width().into());
                 set(&self.stats.height, frame.height().into());
@@ -132,7 +134,6 @@ impl Pipeline {
         let counts = self.assembler.stats();
         set(&self.stats.packets, counts.packets);
         set(&self.stats.lost, counts.lost);
-        set(&self.stats.key_frames, counts.key_frames);
         set(&self.stats.freezes, counts.freezes);
         set(&self.stats.dropped, self.input.dropped.load(Relaxed));
         let now = Instant::now();
