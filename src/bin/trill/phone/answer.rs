@@ -38,7 +38,6 @@ enum Decision {
 
 impl AnswerCommand {
     pub fn run(self) -> Result<()> {
-        self.phone.media.check(true)?;
         let by_itself = self.auto || self.phone.json || !std::io::stdin().is_terminal();
         let decision = match (self.reject, self.busy) {
             (true, _) => Some(Decision::Refuse(RejectReason::Rejected)),
@@ -46,7 +45,7 @@ impl AnswerCommand {
             _ if by_itself => Some(Decision::Accept),
             _ => None,
         };
-        let mut phone = Phone::start(self.phone)?;
+        let mut phone = Phone::start(self.phone, true)?;
         loop {
             phone.note("waiting", "waiting for a call; Ctrl-C ends", json!({}));
             let Some(mut call) = wait_for_ring(&mut phone)? else { break };

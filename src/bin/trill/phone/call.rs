@@ -26,10 +26,9 @@ pub struct CallCommand {
 
 impl CallCommand {
     pub fn run(self) -> Result<()> {
-        self.phone.media.check(self.video)?;
         let call_type = if self.video { CallType::Video } else { CallType::Audio };
         let initiate = Initiate { timeout: self.timeout, ..Initiate::user(&self.user, call_type) };
-        let mut phone = Phone::start(self.phone)?;
+        let mut phone = Phone::start(self.phone, self.video)?;
         phone.note("calling", &format!("calling {}; Enter gives up", self.user), json!({"receiver": self.user}));
         let mut call = phone.engine.initiate_call(initiate).wait()?;
         if call.status == CallStatus::Ongoing {

@@ -2,22 +2,26 @@
 
 use clap::Args;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use trill::base::{Error, ErrorCode, ParticipantIdentity, Result};
 use trill::device::{AudioInput, AudioOutput, VideoInput, VideoOutput};
 use trill::engine::SessionSettings;
 
-#[derive(Args, Clone)]
+/// The machine's own device, whichever the system has chosen.
+const DEFAULT: &str = "default";
+
+#[derive(Args)]
 pub struct MediaOptions {
     /// What the other hears: `default` (the machine's microphone), a microphone's name, a WAV file (looped), `tone`,
     /// `tone:HZ`, or `none`
-    #[arg(long, default_value = "default", value_name = "SOURCE")]
+    #[arg(long, default_value = DEFAULT, value_name = "SOURCE")]
     mic: String,
     /// What the other sees in a video call: a Y4M file (looped), `test` (a moving test picture), `test:WIDTHxHEIGHT`,
     /// or `none`
     #[arg(long, default_value = "test", value_name = "SOURCE")]
     camera: String,
     /// Where the other is heard: `default` (the machine's speaker), a speaker's name, a WAV file to write, or `none`
-    #[arg(long, default_value = "default", value_name = "SINK")]
+    #[arg(long, default_value = DEFAULT, value_name = "SINK")]
     speaker: String,
     /// Where the other's picture goes: a Y4M file, a PNG file (the last picture), or `none`
     #[arg(long, default_value = "none", value_name = "SINK")]
@@ -27,41 +31,70 @@ pub struct MediaOptions {
     video_bitrate: u32,
 }
 
-impl MediaOptions {
-    /// Checked before anybody is rung: a file that cannot be read is no reason to disturb people.
-    pub fn check(&self, video: bool) -> Result<()> {
-        drop(self.microphone(true)?.open()?);
-        if video {
-            drop(self.camera()?.open()?);
-        }
-        self.speaker(true).map(drop)?;
-        picture_sink(&self.video_out).map(drop)
-    }
+/// What a call is held with: the options, seen to work.
+pub struct Media {
+    options: MediaOptions,
+    /// The machine's own devices, where they are there and were asked for.
+    has_microphone: bool,
+    has_speaker: bool,
+}
 
+impl MediaOptions {
+    /// Tries everything out, before anybody is rung: a file that cannot be read is no reason to disturb people. Where
+    /// the machine has no default microphone or speaker the call is held without, and that is said.
+    ///
+    /// Errors: `media_file`, `device_unavailable`, `invalid_argument`.
+    pub fn open(self, video: bool) -> Result<Media> {
+        let mut media = Media { options: self, has_microphone: true, has_speaker: true };
+        if let Err(error) = media.microphone()?.open() {
+            media.has_microphone = false;
+            without(error, media.options.mic == DEFAULT, "the other will hear nothing (--mic names another source)")?;
+        }
+        if let Err(error) = media.speaker()?.open() {
+            media.has_speaker = false;
+            without(error, media.options.speaker == DEFAULT, "you will hear nothing (--speaker names another sink)")?;
+        }
+        if video {
+            media.camera()?.open()?;
+        }
+        picture_sink(&media.options.video_out)?.open()?;
+        Ok(media)
+    }
+}
+
+/// Goes on without a default device; a source that was asked for by name must work.
+fn without(error: Error, is_default: bool, instead: &str) -> Result<()> {
+    if !is_default {
+        return Err(error);
+    }
+    eprintln!("trill: {error}: {instead}");
+    Ok(())
+}
+
+impl Media {
     pub fn settings(&self, video: bool) -> Result<SessionSettings> {
-        let video_out = self.video_out.clone();
+        let video_out = self.options.video_out.clone();
         // The first one who shows something gets the file.
-        let taken = std::sync::atomic::AtomicBool::new(false);
+        let taken = AtomicBool::new(false);
         let video_outputs = move |_: &ParticipantIdentity, _: &_, _| {
-            if taken.swap(true, std::sync::atomic::Ordering::Relaxed) {
+            if taken.swap(true, Relaxed) {
                 return VideoOutput::None;
             }
             picture_sink(&video_out).unwrap_or_default()
         };
         Ok(SessionSettings {
-            microphone: self.microphone(false)?,
+            microphone: self.microphone()?,
             camera: if video { self.camera()? } else { VideoInput::None },
-            speaker: self.speaker(false)?,
+            speaker: self.speaker()?,
             video_outputs: Box::new(video_outputs),
-            video_bitrate_bps: self.video_bitrate * 1000,
+            video_bitrate_bps: self.options.video_bitrate * 1000,
             ..SessionSettings::default()
         })
     }
 
-    /// `tell`: say it when the machine has none.
-    fn microphone(&self, tell: bool) -> Result<AudioInput> {
-        let text = self.mic.as_str();
-        if text == "none" {
+    fn microphone(&self) -> Result<AudioInput> {
+        let text = self.options.mic.as_str();
+        if text == "none" || !self.has_microphone {
             return Ok(AudioInput::None);
         }
         if let Some(hz) = text.strip_prefix("tone") {
@@ -74,11 +107,11 @@ impl MediaOptions {
         if is_file_name(text, &["wav"]) {
             return Ok(AudioInput::File { path: PathBuf::from(text), looped: true });
         }
-        microphone(text, tell)
+        microphone(text)
     }
 
     fn camera(&self) -> Result<VideoInput> {
-        let text = self.camera.as_str();
+        let text = self.options.camera.as_str();
         if text == "none" {
             return Ok(VideoInput::None);
         }
@@ -94,15 +127,15 @@ impl MediaOptions {
         Ok(VideoInput::File { path: PathBuf::from(text), looped: true })
     }
 
-    fn speaker(&self, tell: bool) -> Result<AudioOutput> {
-        let text = self.speaker.as_str();
-        if text == "none" {
+    fn speaker(&self) -> Result<AudioOutput> {
+        let text = self.options.speaker.as_str();
+        if text == "none" || !self.has_speaker {
             return Ok(AudioOutput::None);
         }
         if is_file_name(text, &["wav"]) {
             return Ok(AudioOutput::Wav { path: PathBuf::from(text) });
         }
-        speaker(text, tell)
+        speaker(text)
     }
 }
 
@@ -116,42 +149,23 @@ fn picture_sink(text: &str) -> Result<VideoOutput> {
     }
 }
 
-/// The machine's microphone; where it has none, the call is held without, and that is said.
 #[cfg(feature = "devices")]
-fn microphone(text: &str, tell: bool) -> Result<AudioInput> {
-    use trill::device::sound;
-    let name = (text != "default").then(|| text.to_owned());
-    if name.is_none() && sound::microphones().map_or(true, |found| found.is_empty()) {
-        if tell {
-            eprintln!(
-                "trill: this machine has no microphone: the other will hear nothing (--mic names another source)"
-            );
-        }
-        return Ok(AudioInput::None);
-    }
-    Ok(AudioInput::Microphone { name })
+fn microphone(text: &str) -> Result<AudioInput> {
+    Ok(AudioInput::Microphone { name: (text != DEFAULT).then(|| text.to_owned()) })
 }
 
 #[cfg(feature = "devices")]
-fn speaker(text: &str, tell: bool) -> Result<AudioOutput> {
-    use trill::device::sound;
-    let name = (text != "default").then(|| text.to_owned());
-    if name.is_none() && sound::speakers().map_or(true, |found| found.is_empty()) {
-        if tell {
-            eprintln!("trill: this machine has no speaker: you will hear nothing (--speaker names another sink)");
-        }
-        return Ok(AudioOutput::None);
-    }
-    Ok(AudioOutput::Speaker { name })
+fn speaker(text: &str) -> Result<AudioOutput> {
+    Ok(AudioOutput::Speaker { name: (text != DEFAULT).then(|| text.to_owned()) })
 }
 
 #[cfg(not(feature = "devices"))]
-fn microphone(text: &str, _tell: bool) -> Result<AudioInput> {
+fn microphone(text: &str) -> Result<AudioInput> {
     Err(bad("--mic", text, "this build has no devices; name a .wav file, `tone` or `none`"))
 }
 
 #[cfg(not(feature = "devices"))]
-fn speaker(text: &str, _tell: bool) -> Result<AudioOutput> {
+fn speaker(text: &str) -> Result<AudioOutput> {
     Err(bad("--speaker", text, "this build has no devices; name a .wav file or `none`"))
 }
 

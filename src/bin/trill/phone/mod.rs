@@ -12,7 +12,7 @@ use crate::client::ClientOptions;
 use crate::output;
 use clap::Args;
 use live::LiveLine;
-use media::MediaOptions;
+use media::{Media, MediaOptions};
 use serde_json::json;
 use std::io::{BufRead, IsTerminal};
 use std::sync::Arc;
@@ -66,7 +66,9 @@ enum Key {
 struct Phone {
     engine: Engine,
     events: EventQueue,
-    options: PhoneOptions,
+    media: Media,
+    duration: Option<Duration>,
+    json: bool,
     keys: mpsc::Receiver<Key>,
     /// SIGINT and SIGTERM so far.
     signals: Arc<AtomicU32>,
@@ -94,9 +96,11 @@ enum Happening {
 }
 
 impl Phone {
-    /// Logs in. `interactive`: the keyboard is read when there is one.
-    fn start(options: PhoneOptions) -> Result<Self> {
+    /// Tries the media out, and logs in. `video`: pictures may be sent.
+    fn start(options: PhoneOptions, video: bool) -> Result<Self> {
         output::start_log(options.json, "warn");
+        let PhoneOptions { client, media, device, duration, json } = options;
+        let media = media.open(video)?;
         let signals = Arc::new(AtomicU32::new(0));
         let count = signals.clone();
         ctrlc::set_handler(move || {
@@ -107,14 +111,19 @@ impl Phone {
         })
         .map_err(|e| Error::new(ErrorCode::Internal, format!("cannot listen for signals: {e}")))?;
         let mut config = EngineConfig::default();
-        if let Some(device) = &options.device {
-            config.device_id = device.clone();
+        if let Some(device) = device {
+            config.device_id = device;
         }
-        let token = options.client.token()?;
+        let token = client.token()?;
         let (engine, events) = Engine::with_queue(config)?;
-        engine.log_in(&options.client.server, token).wait()?;
-        let live = LiveLine::new(!options.json);
-        Ok(Self { engine, events, keys: keyboard(), signals, live, session: None, options })
+        engine.log_in(&client.server, token).wait()?;
+        let live = LiveLine::new(!json);
+        let phone = Self { engine, events, keys: keyboard(), signals, live, session: None, media, duration, json };
+        // The login's own event stands in the queue already.
+        if let Ok(event) = phone.events.next(LOOK) {
+            phone.tell(&event);
+        }
+        Ok(phone)
     }
 
     /// Waits for what happens next, tells it, and does what is the same for both commands.
@@ -170,11 +179,20 @@ impl Phone {
         Ok(())
     }
 
-    /// Joins the session of an accepted call.
+    /// Joins the session of an accepted call. When that fails the call is ended: nobody shall wait for us in it.
     fn join(&mut self, call: &Call) -> Result<()> {
-        let video = call.call_type == CallType::Video;
+        let joined = self.try_join(call);
+        if joined.is_err() {
+            self.session = None;
+            // The first error is the one to tell.
+            let _ = self.hang_up(call);
+        }
+        joined
+    }
+
+    fn try_join(&mut self, call: &Call) -> Result<()> {
         let access = self.engine.session_token(&call.session_id).wait()?;
-        let settings = self.options.media.settings(video)?;
+        let settings = self.media.settings(call.call_type == CallType::Video)?;
         let (id, now) = (call.session_id.clone(), Instant::now());
         let running =
             Running { id: id.clone(), since: now, refreshed: now, muted: false, paused: false, statistics: None };
@@ -184,7 +202,7 @@ impl Phone {
 
     /// Whether the time that was given for the call is over.
     fn is_time_up(&self) -> bool {
-        match (&self.session, self.options.duration) {
+        match (&self.session, self.duration) {
             (Some(session), Some(limit)) => session.since.elapsed() >= limit,
             _ => false,
         }
@@ -220,7 +238,7 @@ impl Phone {
     fn summarise(&mut self, call: &Call) {
         let Some(session) = self.session.take() else { return };
         self.live.clear();
-        if self.options.json {
+        if self.json {
             output::line(json!({"event": "summary", "call": call, "statistics": session.statistics}));
         }
     }
@@ -251,7 +269,7 @@ impl Phone {
         }
         let Some(session) = &self.session else { return };
         let Some(statistics) = &session.statistics else { return };
-        if self.options.json {
+        if self.json {
             output::line(json!({"event": "statistics", "session": session.id, "statistics": statistics}));
         } else {
             self.live.show(session.since.elapsed(), session.muted, session.paused, statistics);
@@ -269,7 +287,7 @@ impl Phone {
 
     /// Something that the command itself does.
     fn note(&self, event: &str, words: &str, mut fields: serde_json::Value) {
-        if self.options.json {
+        if self.json {
             fields["event"] = json!(event);
             output::line(fields);
         } else {
@@ -278,7 +296,7 @@ impl Phone {
     }
 
     fn tell(&self, event: &Event) {
-        if self.options.json {
+        if self.json {
             output::line(json!(event));
         } else if let Some(words) = words(event) {
             self.live.say(&words);

@@ -1,0 +1,227 @@
+//! The `trill` command as a person or a script uses it, with the wrong input too.
+#![cfg(feature = "cli")]
+
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+/// How long any one step may take before the test fails.
+const BOUND: Duration = Duration::from_secs(30);
+
+/// A trill process that prints JSON lines. It ends with the test.
+struct Trill {
+    child: Child,
+    lines: mpsc::Receiver<Value>,
+}
+
+impl Trill {
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = trill(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in output.lines().map_while(Result::ok) {
+                let _ = sender.send(serde_json::from_str(&line).expect("every line is JSON"));
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// The next line with that event; the ones before it are passed over.
+    fn wait_for(&self, event: &str) -> Value {
+        loop {
+            let line = self.lines.recv_timeout(BOUND).unwrap_or_else(|e| panic!("no {event:?}: {e}"));
+            if line["event"] == event {
+                return line;
+            }
+        }
+    }
+
+    fn interrupt(&self) {
+        let done = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        assert!(done.success());
+    }
+
+    fn ended_well(&mut self) -> bool {
+        // Its output ends with it.
+        while self.lines.recv_timeout(BOUND).is_ok() {}
+        self.child.wait().unwrap().success()
+    }
+}
+
+impl Drop for Trill {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn trill(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trill"));
+    command.args(arguments).stdin(Stdio::null());
+    for name in ["TRILL_TOKEN", "TRILL_SERVER", "TRILL_API_KEY", "TRILL_API_SECRET", "TRILL_CONFIG"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    trill(arguments).output().unwrap()
+}
+
+/// What a command that fails says.
+fn refusal(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    assert!(!output.status.success(), "{arguments:?} succeeded");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+struct Server {
+    process: Trill,
+    url: String,
+    folder: tempfile::TempDir,
+}
+
+fn server() -> Server {
+    let folder = tempfile::tempdir().unwrap();
+    let database = folder.path().join("calls.db");
+    let arguments = ["serve", "--dev", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--json", "--database"];
+    let process = Trill::start(&[&arguments[..], &[database.to_str().unwrap()]].concat());
+    let url = format!("http://{}", process.wait_for("listening")["http"].as_str().unwrap());
+    Server { process, url, folder }
+}
+
+const SILENT: [&str; 4] = ["--mic", "tone", "--speaker", "none"];
+
+#[test]
+fn a_call_from_one_terminal_to_another_is_in_both_logs() {
+    let mut server = server();
+    let me = |uid| ["--dev", "--as", uid, "--server", &server.url].map(str::to_owned);
+    let start = |uid, first: &[&str], rest: &[&str]| {
+        let me = me(uid);
+        let me: Vec<&str> = me.iter().map(String::as_str).collect();
+        Trill::start(&[first, &me, &SILENT, rest, &["--json"]].concat())
+    };
+    let mut bob = start("bob", &["answer"], &["--once"]);
+    bob.wait_for("logged_in");
+    let mut alice = start("alice", &["call", "bob", "--video"], &["--duration", "2s"]);
+    for telephone in [&bob, &alice] {
+        telephone.wait_for("first_video");
+    }
+    let statistics = alice.wait_for("statistics");
+    assert!(statistics["statistics"]["received"].as_array().is_some_and(|tracks| tracks.len() == 2), "{statistics}");
+    let summary = alice.wait_for("summary");
+    assert_eq!(summary["call"]["status"], "ended");
+    assert_eq!(summary["call"]["endReason"], "hung_up");
+    assert!(alice.ended_well() && bob.ended_well());
+
+    for uid in ["alice", "bob"] {
+        let me = me(uid);
+        let me: Vec<&str> = me.iter().map(String::as_str).collect();
+        let log: Value = serde_json::from_slice(&run(&[&["logs", "--json"], &me[..]].concat()).stdout).unwrap();
+        assert_eq!(log["calls"].as_array().map(Vec::len), Some(1), "{log}");
+        assert_eq!(log["calls"][0]["status"], "ended");
+    }
+    server.process.interrupt();
+    server.process.wait_for("stopped");
+    assert!(server.process.ended_well());
+    assert!(server.folder.path().join("calls.db").exists());
+}
+
+#[test]
+fn a_rejected_call_and_an_interrupted_one_end_with_status_1_and_their_reason() {
+    let server = server();
+    let account = |uid: &'static str| ["--dev", "--as", uid, "--server", server.url.as_str()];
+    let bob = Trill::start(&[&["answer", "--reject", "--json"], &account("bob")[..], &SILENT].concat());
+    bob.wait_for("logged_in");
+    let said = refusal(&[&["call", "bob"], &account("alice")[..], &SILENT].concat());
+    assert!(said.contains("rejected"), "{said}");
+
+    // Carol was here once; nobody answers for her now.
+    let mut carol = Trill::start(&[&["answer", "--json"], &account("carol")[..], &SILENT].concat());
+    carol.wait_for("waiting");
+    carol.interrupt();
+    assert!(carol.ended_well());
+    let mut alice = Trill::start(&[&["call", "carol", "--json"], &account("alice")[..], &SILENT].concat());
+    alice.wait_for("calling");
+    alice.interrupt();
+    assert!(!alice.ended_well());
+    let log = run(&[&["logs", "--status", "cancelled"], &account("alice")[..]].concat());
+    let log = String::from_utf8(log.stdout).unwrap();
+    assert!(log.contains("alice -> carol") && log.contains("cancelled"), "{log}");
+}
+
+#[test]
+fn a_server_that_cannot_start_says_why() {
+    let running = server();
+    let address = running.url.trim_start_matches("http://");
+    let second = refusal(&["serve", "--dev", "--http", address, "--database", "/dev/null/none.db"]);
+    assert!(second.contains("port_in_use"), "{second}");
+    let store =
+        refusal(&["serve", "--dev", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--database", "/dev/null/x.db"]);
+    assert!(store.contains("store_failed"), "{store}");
+    let no_key = refusal(&["serve", "--http", "127.0.0.1:0"]);
+    assert!(no_key.contains("--dev") && no_key.contains("configuration"), "{no_key}");
+    let no_file = refusal(&["serve", "--config", "there-is-no-such-file.toml"]);
+    assert!(no_file.contains("there-is-no-such-file.toml"), "{no_file}");
+}
+
+#[test]
+fn a_configuration_file_is_read_and_its_faults_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("trill.toml");
+    let file_name = file.to_str().unwrap();
+    std::fs::write(&file, "htpp = '127.0.0.1:0'\n").unwrap();
+    let unknown = refusal(&["serve", "--config", file_name]);
+    assert!(unknown.contains("htpp"), "{unknown}");
+
+    let database = folder.path().join("calls.db");
+    let secret = "s".repeat(32);
+    let text = format!(
+        "http = '127.0.0.1:0'\nudp = '127.0.0.1:0'\ndatabase = '{}'\n[[api_keys]]\nid = 'k'\nsecret = '{secret}'\n[calls]\n\
+         ring_timeout = 20\n",
+        database.display()
+    );
+    std::fs::write(&file, text).unwrap();
+    let server = Trill::start(&["serve", "--config", file_name, "--json"]);
+    server.wait_for("listening");
+    server.interrupt();
+    server.wait_for("stopped");
+}
+
+#[test]
+fn media_that_cannot_be_used_is_told_before_anybody_is_rung() {
+    let me = ["--dev", "--as", "alice", "--server", "http://127.0.0.1:1", "--speaker", "none"];
+    for (arguments, expected) in [
+        (["call", "bob", "--mic", "no-such-file.wav"].as_slice(), "media_file"),
+        (&["call", "bob", "--mic", "Cargo.toml.wav"], "media_file"),
+        (&["call", "bob", "--mic", "tone:loud"], "tone:HZ"),
+        (&["call", "bob", "--mic", "none", "--video", "--camera", "Cargo.toml"], "not a Y4M file"),
+        (&["call", "bob", "--mic", "none", "--video-out", "film.mp4"], ".y4m"),
+        (&["call", "bob", "--mic", "none"], "server_unreachable"),
+    ] {
+        let said = refusal(&[arguments, &me].concat());
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+}
+
+#[test]
+fn without_a_token_or_with_a_bad_one_the_way_to_a_good_one_is_told() {
+    let said = refusal(&["logs"]);
+    assert!(said.contains("--as") && said.contains("token_missing"), "{said}");
+    let server = server();
+    let said = refusal(&["logs", "--server", &server.url, "--token", "not-a-jwt"]);
+    assert!(said.contains("token_malformed"), "{said}");
+}
+
+#[test]
+fn a_token_is_minted_only_with_a_key() {
+    let minted = run(&["token", "user", "alice", "--dev"]);
+    assert_eq!(String::from_utf8(minted.stdout).unwrap().trim().split('.').count(), 3);
+    let said = refusal(&["token", "user", "alice"]);
+    assert!(said.contains("configuration"), "{said}");
+    let said = refusal(&["token", "user", "alice", "--api-key", "k", "--api-secret", "short"]);
+    assert!(said.contains("32 bytes") && !said.contains("\"short\""), "{said}");
+}
