@@ -133,6 +133,25 @@ fn a_server_gone_in_mid_session_is_told_and_ends_the_session_in_bounded_time() {
 }
 
 #[test]
+fn a_server_that_comes_back_without_memory_is_joined_anew_and_the_call_goes_on() {
+    let mut server = TestServer::start();
+    let ann = Client::join(&server.url(), &token("ann"), 440.0);
+    let bob = Client::join(&server.url(), &token("bob"), 1000.0);
+    ann.hear();
+    bob.hear();
+    let before = ann.handle.roster().local().unwrap().id.clone();
+    server.restart();
+    for client in [&ann, &bob] {
+        client.wait_for("the loss", |event| matches!(event, SessionEvent::Reconnecting).then_some(()));
+        client.wait_for("the return", |event| matches!(event, SessionEvent::Reconnected).then_some(()));
+    }
+    assert_ne!(ann.handle.roster().local().unwrap().id, before, "a presence of its own in the new room");
+    assert_pitch(ann.hear(), 1000.0);
+    assert_pitch(bob.hear(), 440.0);
+    assert!(!ann.see(5).is_empty() && !bob.see(5).is_empty());
+}
+
+#[test]
 fn a_broken_signalling_connection_is_resumed_and_the_call_goes_on() {
     let server = TestServer::start();
     let proxy = Proxy::to(&server);

@@ -32,13 +32,17 @@ impl TestServer {
     }
 
     fn start_with(change: impl FnOnce(&mut SfuConfig)) -> Self {
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), change)
+    }
+
+    fn start_at(http: SocketAddr, change: impl FnOnce(&mut SfuConfig)) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = SfuConfig::new(loopback, KeyRing::new(key(SECRET)));
         change(&mut config);
         let address = runtime.block_on(async {
             let sfu = Sfu::start(config, Arc::new(OpenGate)).unwrap();
-            let listener = TcpListener::bind(loopback).await.unwrap();
+            let listener = TcpListener::bind(http).await.unwrap();
             let address = listener.local_addr().unwrap();
             let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
             tokio::spawn(async move { axum::serve(listener, sfu.router()).await });
@@ -49,6 +53,12 @@ impl TestServer {
 
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// A new server at the address of one that was killed: it knows nobody.
+    pub fn restart(&mut self) {
+        self.kill();
+        *self = Self::start_at(self.address, |_| {});
     }
 
     /// Gone at once, with all its sockets.

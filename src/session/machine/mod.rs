@@ -218,7 +218,11 @@ impl SessionMachine {
             },
             PeerEvent::Failed(error) => {
                 tracing::warn!(%error, ?side, "peer connection failed");
-                self.peer_lost(now);
+                match self.phase {
+                    // It never worked, and that is not the network's fault.
+                    Phase::Active { media_deadline: Some(_) } => self.end(SessionEndReason::JoinFailed, Some(error)),
+                    _ => self.peer_lost(now),
+                }
             }
         }
     }

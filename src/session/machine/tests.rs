@@ -246,6 +246,13 @@ fn blocked_udp_is_told_within_ten_seconds_instead_of_a_silent_call() {
 }
 
 #[test]
+fn a_description_that_cannot_be_used_is_not_blamed_on_the_network() {
+    let mut scene = Scene::joined(vec![]);
+    scene.peer(Side::Subscriber, PeerEvent::Failed(ErrorCode::Malformed.into()));
+    assert_eq!(scene.ended(), Some((SessionEndReason::JoinFailed, Some(ErrorCode::Malformed))));
+}
+
+#[test]
 fn a_subscription_is_told_when_the_offer_is_answered_and_its_end_when_an_offer_lacks_it() {
     let mut scene = Scene::joined(vec![bob(false)]);
     scene.signal(Response::Offer(publish::description("offer", OFFER_WITH_BOBS_AUDIO.into(), 1)));
