@@ -8,6 +8,7 @@ mod keys;
 mod logs;
 mod output;
 mod phone;
+mod probe;
 mod serve;
 mod token;
 
@@ -28,6 +29,7 @@ enum Command {
     Call(Box<phone::CallCommand>),
     Impair(impair::ImpairCommand),
     Logs(logs::LogsCommand),
+    Probe(probe::ProbeCommand),
     Serve(serve::ServeCommand),
     Token(token::TokenCommand),
 }
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Command::Call(command) => command.run(),
         Command::Impair(command) => command.run(),
         Command::Logs(command) => command.run(),
+        Command::Probe(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Token(command) => command.run(),
     };

@@ -144,7 +144,8 @@ impl Seen {
         }
         report.missing = (last - first + 1).saturating_sub(report.shown);
         let seconds = (ended - began).as_secs_f64();
-        report.fps = if seconds > 0.0 { (report.shown - 1) as f64 / seconds } else { 0.0 };
+        let rate = if seconds > 0.0 { (report.shown - 1) as f64 / seconds } else { 0.0 };
+        report.fps = (rate * 1e3).round() / 1e3;
         report.latency_ms = self.latency.spread();
         Some(report)
     }
@@ -210,14 +211,16 @@ impl Series {
     fn spread(&self) -> Option<Spread> {
         let mut values = self.values.clone();
         values.sort_by(f64::total_cmp);
-        let at = |share: f64| values.get(((values.len() - 1) as f64 * share).round() as usize).copied();
-        let (min, max) = (*values.first()?, *values.last()?);
-        Some(Spread { count: self.count, min, p50: at(0.5)?, p95: at(0.95)?, max })
+        let at = |share: f64| values.get((values.len().saturating_sub(1) as f64 * share).round() as usize).copied();
+        let micros = |value: f64| (value * 1e3).round() / 1e3;
+        let (min, p50, p95, max) = (at(0.0)?, at(0.5)?, at(0.95)?, at(1.0)?);
+        Some(Spread { count: self.count, min: micros(min), p50: micros(p50), p95: micros(p95), max: micros(max) })
     }
 }
 
+/// In whole microseconds, as reports are read by people too.
 fn ms(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
+    time.as_micros() as f64 / 1e3
 }
 
 fn signed_ms(later: Duration, earlier: Duration) -> f64 {

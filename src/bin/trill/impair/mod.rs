@@ -118,7 +118,7 @@ struct NetworkFile {
 
 impl ImpairCommand {
     pub fn run(self) -> Result<()> {
-        output::start_log(self.json, "warn");
+        output::start_log(self.json, "trill=warn");
         let (up, down) = match &self.file {
             Some(path) => read(path)?,
             None => self.profile.schedules()?,
