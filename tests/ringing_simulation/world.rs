@@ -4,12 +4,12 @@ use super::app::App;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
-use trill::base::{DeviceId, Error, ErrorCode, SessionId, Uid, UnixMillis};
+use trill::base::{DeviceId, Error, ErrorCode, RequestId, SessionId, Uid, UnixMillis};
 use trill::ringing::client::ClientOutput;
 use trill::ringing::service::{
     CallRecord, ConnectionId, Input, Output, REMEMBER_ENDED, RoomInput, Service, ServiceSettings,
 };
-use trill::ringing::wire::{ClientMessage, Command, Request, ServerMessage};
+use trill::ringing::wire::{Answer, ClientMessage, Command, Query, Request, Response, ServerMessage};
 use trill::ringing::{CallStatus, User};
 
 /// Until then the world is kind: everyone logs in. A first login that fails is not tried again, and not tried here.
@@ -77,6 +77,11 @@ enum Happening {
         connection: ConnectionId,
         text: Option<String>,
     },
+    /// The server has read something from the store for a device.
+    Read {
+        connection: ConnectionId,
+        text: String,
+    },
     ServerSeesEnd(ConnectionId),
     DeviceSeesEnd(ConnectionId),
     /// An attempt to connect comes to its end.
@@ -103,6 +108,7 @@ struct Connection {
     device: usize,
     /// Nothing gets through any more from this time on.
     cut_at: Option<u64>,
+    since: u64,
     /// When the latest message of each direction arrives: a connection keeps the order.
     to_server: u64,
     to_device: u64,
@@ -129,6 +135,9 @@ pub struct World {
     users: Vec<Uid>,
     /// Who asked to accept what, and who called whom: consent is one of these.
     accepts: BTreeSet<(Uid, SessionId)>,
+    /// Which call a command was answered with.
+    answers: BTreeMap<RequestId, SessionId>,
+    commands: BTreeSet<RequestId>,
     dialled: BTreeSet<(Uid, String)>,
     totals: Totals,
 }
@@ -165,6 +174,8 @@ impl World {
             apps,
             users,
             accepts: BTreeSet::new(),
+            answers: BTreeMap::new(),
+            commands: BTreeSet::new(),
             dialled: BTreeSet::new(),
             totals: Totals::default(),
         };
@@ -210,6 +221,7 @@ impl World {
         match happening {
             Happening::ToServer { connection, text } => self.server_receives(connection, &text),
             Happening::ToDevice { connection, text } => self.device_receives(connection, text),
+            Happening::Read { connection, text } => self.send_to_device(connection, Some(text)),
             Happening::ServerSeesEnd(connection) => self.server_input(Input::Disconnected { connection }),
             Happening::DeviceSeesEnd(connection) => self.device_sees_end(connection),
             Happening::Attempted { device } => self.attempted(device),
@@ -293,16 +305,22 @@ impl World {
                         Command::Initiate(initiate) => self.users.iter().find(|uid| uid.as_str() == initiate.receiver),
                         _ => None,
                     };
+                    if !matches!(command, Command::Ringing(_)) {
+                        self.commands.insert(message.id.clone());
+                    }
                     let receiver = receiver.map(|uid| User { uid: uid.clone(), name: None, avatar: None });
                     Input::Command { connection, id: message.id, command, receiver }
                 }
                 Request::Query(query) => {
-                    let trill::ringing::wire::Query::Call(asked) = query else { panic!("{query:?}") };
+                    let Query::Call(asked) = query else { panic!("{query:?}") };
                     let stored = self.store.get(&asked.session_id).map(|record| record.call.clone());
-                    let answer = stored.map(|call| trill::ringing::wire::Answer::Call(Box::new(call)));
+                    let answer = stored.map(|call| Answer::Call(Box::new(call)));
                     let answer = answer.ok_or_else(|| Error::from(ErrorCode::CallNotFound));
-                    let response = trill::ringing::wire::Response::new(message.id, answer);
-                    return self.send_to_device(connection, Some(ServerMessage::Response(response).to_json()));
+                    let response = Response::new(message.id, answer);
+                    // What was read may be old by the time it is sent.
+                    let wait = self.rng.random_range(0..100);
+                    let text = ServerMessage::Response(response).to_json();
+                    return self.plan(wait, Happening::Read { connection, text });
                 }
             },
         };
@@ -351,7 +369,10 @@ impl World {
         };
         for output in outputs {
             match output {
-                Output::Send { connection, message } => self.send_to_device(connection, Some(message.to_json())),
+                Output::Send { connection, message } => {
+                    self.check_answer(&message);
+                    self.send_to_device(connection, Some(message.to_json()));
+                }
                 Output::Close { connection, error } => {
                     self.send_to_device(connection, Some(ServerMessage::bye(error).to_json()));
                     self.cut(connection, 1_000, false);
@@ -500,7 +521,7 @@ impl World {
         }
         let connection = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        let open = Connection { device, cut_at: None, to_server: self.now, to_device: self.now };
+        let open = Connection { device, cut_at: None, since: self.now, to_server: self.now, to_device: self.now };
         self.connections.insert(connection, open);
         self.apps[device].connection = Some(connection);
         self.apps[device].client.connected(now);
@@ -577,6 +598,7 @@ impl World {
 
     /// Whenever something was stored or told.
     fn check_always(&self) {
+        self.check_tones();
         for record in self.store.values() {
             let call = &record.call;
             let callee = &call.participants[1].uid;
@@ -600,17 +622,44 @@ impl World {
         }
     }
 
+    /// A command has one effect: what is answered again is answered the same. But for `ringing`, which has no effect
+    /// that could happen twice.
+    fn check_answer(&mut self, message: &ServerMessage) {
+        let ServerMessage::Response(response) = message else { return };
+        if !self.commands.contains(&response.id) {
+            return;
+        }
+        match (response.clone().into_result(), self.answers.get(&response.id)) {
+            (Ok(Answer::Call(call)), None) => drop(self.answers.insert(response.id.clone(), call.session_id)),
+            (Ok(Answer::Call(call)), Some(before)) => assert_eq!(*before, call.session_id, "two effects: {response:?}"),
+            (answer, Some(before)) => panic!("answered with {before} before, and now {answer:?}"),
+            (_, None) => {}
+        }
+    }
+
+    /// A device that has been connected for a while knows what is over.
+    fn check_tones(&self) {
+        const KNOWS_WITHIN: u64 = 40_000;
+        for app in &self.apps {
+            let Some(open) = app.connection.and_then(|connection| self.connections.get(&connection)) else { continue };
+            if open.cut_at.is_some() || self.server.is_none() {
+                continue;
+            }
+            let active = app.client.active_call().map(|call| &call.session_id);
+            for session in app.ringing.iter().chain(active) {
+                let Some(ended) = self.store.get(session).and_then(|record| record.call.ended_at) else { continue };
+                let known_since = ended.0.max(open.since);
+                assert!(self.now < known_since + KNOWS_WITHIN, "{} still rings or talks: {session}", app.device);
+            }
+        }
+    }
+
     /// When all has been quiet for long.
     fn check_peace(&mut self) {
-        let mut initiates = BTreeSet::new();
         for record in self.store.values() {
             let call = &record.call;
             assert!(call.status.is_over(), "never ended: {call:?}");
             assert!(call.ended_at.is_some() && call.end_reason.is_some(), "{call:?}");
-            for request in record.requests.iter().filter(|request| request.method == "initiate") {
-                let id = (request.uid.clone(), request.id.clone());
-                assert!(initiates.insert(id), "one request made two calls: {request:?}");
-            }
             self.totals.calls += 1;
             *self.totals.outcomes.entry(call.end_reason.unwrap().to_string()).or_default() += 1;
         }
