@@ -438,3 +438,145 @@ fn actor(call: &Call, me: &Uid) -> Option<Actor> {
     let other = call.participants.iter().find(|participant| participant.uid != *me)?;
     Some(Actor { uid: other.uid.clone(), device_id: other.device_id.clone() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start() -> Instant {
+        #[allow(clippy::disallowed_methods, reason = "a start for the virtual clock")]
+        Instant::now()
+    }
+
+    fn client() -> Client {
+        Client::new(ClientSettings {
+            token: "t".into(),
+            device_id: DeviceId::new("d").unwrap(),
+            call_waiting: false,
+            request_timeout: Duration::from_secs(15),
+            seed: 7,
+        })
+    }
+
+    fn outputs(client: &mut Client) -> Vec<ClientOutput> {
+        std::iter::from_fn(|| client.poll_output()).collect()
+    }
+
+    fn events(client: &mut Client) -> Vec<CallEventKind> {
+        let kind = |output| match output {
+            ClientOutput::Event(event) => Some(event.kind),
+            _ => None,
+        };
+        outputs(client).into_iter().filter_map(kind).collect()
+    }
+
+    /// A call from `me` on this device to `bob`.
+    fn dialled(status: &str) -> String {
+        let over = if status == "ended" { r#","endReason":"hung_up","endedBy":"bob""# } else { "" };
+        format!(
+            r#"{{"sessionId":"s","initiator":{{"uid":"me"}},"receiver":{{"id":"bob"}},"receiverType":"USER",
+            "type":"AUDIO","category":"call","status":"{status}","initiatedAt":1,"durationMs":0{over},"participants":[
+            {{"uid":"me","deviceId":"d","state":"accepted","joined":false}},{{"uid":"bob","state":"accepted","joined":false}}]}}"#
+        )
+    }
+
+    fn event(kind: &str, call: &str) -> String {
+        format!(r#"{{"type":"event","event":"{kind}","call":{call}}}"#)
+    }
+
+    fn log_in(client: &mut Client, now: Instant, calls: &str) {
+        client.connected(now);
+        let welcome = format!(
+            r#"{{"type":"welcome","version":1,"user":{{"uid":"me"}},"time":1,"pingIntervalMs":10000,"calls":[{calls}]}}"#
+        );
+        client.received(now, &welcome);
+    }
+
+    #[test]
+    fn a_first_login_that_fails_is_over_and_a_later_one_is_repeated_ever_more_slowly() {
+        let now = start();
+        let mut refused = client();
+        refused.start();
+        refused.disconnected(now, ErrorCode::ServerUnreachable.into());
+        assert!(matches!(outputs(&mut refused).last(), Some(ClientOutput::Login(LoginState::LoggedOut(_)))));
+
+        let mut client = client();
+        client.start();
+        log_in(&mut client, now, "");
+        let mut waits = Vec::new();
+        for _ in 0..10 {
+            client.disconnected(now, ErrorCode::ConnectionLost.into());
+            waits.push(client.next_wake().unwrap() - now);
+        }
+        assert!(waits[0] <= BACKOFF.0 && waits[9] >= BACKOFF.1 / 2 && waits[9] <= BACKOFF.1, "{waits:?}");
+        let told = outputs(&mut client);
+        let told = told.iter().filter(|o| matches!(o, ClientOutput::Login(LoginState::Reconnecting(_)))).count();
+        assert_eq!(told, 1, "the app is told once that the connection is lost");
+    }
+
+    #[test]
+    fn the_same_state_told_twice_is_one_event() {
+        let now = start();
+        let mut client = client();
+        client.start();
+        log_in(&mut client, now, &dialled("initiated"));
+        client.received(now, &event("outgoing_accepted", &dialled("ongoing")));
+        client.disconnected(now, ErrorCode::ConnectionLost.into());
+        log_in(&mut client, now, &dialled("ongoing"));
+        assert_eq!(events(&mut client), [CallEventKind::OutgoingAccepted]);
+        client.received(now, &event("ended", &dialled("ended")));
+        client.received(now, &event("ended", &dialled("ended")));
+        client.received(now, &event("outgoing_accepted", &dialled("ongoing")));
+        assert_eq!(events(&mut client), [CallEventKind::Ended]);
+        assert_eq!(client.active_call(), None);
+    }
+
+    #[test]
+    fn a_cleared_call_is_heard_of_no_more() {
+        let now = start();
+        let mut client = client();
+        client.start();
+        log_in(&mut client, now, &dialled("ongoing"));
+        events(&mut client);
+        assert!(client.clear_active_call().is_some());
+        assert_eq!(client.active_call(), None);
+        client.received(now, &event("ended", &dialled("ended")));
+        assert_eq!(events(&mut client), []);
+    }
+
+    #[test]
+    fn a_server_that_falls_silent_is_left_and_a_request_is_sent_again_on_the_next_connection() {
+        let now = start();
+        let mut client = client();
+        client.start();
+        log_in(&mut client, now, "");
+        let id = client.request(now + Duration::from_secs(29), Request::Query(Query::Calls(Default::default())));
+        outputs(&mut client);
+        client.tick(now + Duration::from_secs(30));
+        assert!(matches!(outputs(&mut client)[0], ClientOutput::Disconnect));
+        let now = now + Duration::from_secs(31);
+        client.tick(now);
+        log_in(&mut client, now, "");
+        let again = |output: &ClientOutput| match output {
+            ClientOutput::Send(ClientMessage::Request(request)) => request.id == id,
+            _ => false,
+        };
+        assert!(outputs(&mut client).iter().any(again));
+    }
+
+    #[test]
+    fn a_replaced_device_is_logged_out_for_good_and_its_requests_fail() {
+        let now = start();
+        let mut client = client();
+        client.start();
+        log_in(&mut client, now, "");
+        let id = client.request(now, Request::Query(Query::Calls(Default::default())));
+        client.received(now, r#"{"type":"bye","error":{"code":"device_replaced","message":"elsewhere"}}"#);
+        let answered = |output: &ClientOutput| match output {
+            ClientOutput::Answer { id: answered, result } => *answered == id && result.is_err(),
+            _ => false,
+        };
+        assert!(outputs(&mut client).iter().any(answered));
+        assert_eq!(client.next_wake(), None);
+    }
+}

@@ -2,8 +2,8 @@
 
 use crate::support::*;
 use std::time::Duration;
-use trill::base::UnixMillis;
-use trill::identity::AdminToken;
+use trill::base::{ParticipantIdentity, SessionId, UnixMillis};
+use trill::identity::{AdminToken, SessionToken};
 use trill::ringing::wire::RejectReason;
 use trill::ringing::{CallEventKind, CallStatus, Direction, LogFilter};
 
@@ -129,6 +129,31 @@ async fn a_session_token_is_for_the_parties_of_an_ongoing_call_only() {
     let late = token("bob").await;
     assert_eq!((late.status, late.error_code().as_str()), (409, "already_ended"));
     assert_ne!(http(&server, "GET", &enter, &[]).await.status, 200);
+}
+
+#[tokio::test]
+async fn the_room_of_a_call_is_closed_to_strangers_and_to_everyone_before_the_accept() {
+    let server = TestServer::start().await;
+    let (alice, bob) = some_calls(&server, 0).await;
+    let session = alice.client.initiate(call_to("bob")).await.unwrap().session_id;
+    bob.expect(CallEventKind::IncomingReceived).await;
+    // Even with a token that the owner's own key signed.
+    let enter = async |identity: &str, room: &SessionId| {
+        let token = SessionToken::for_call(ParticipantIdentity::new(identity).unwrap(), String::new(), room);
+        let token = token.mint(&key(), UnixMillis::now(), Duration::from_secs(60));
+        http(&server, "GET", &format!("/rtc/validate?access_token={token}"), &[]).await
+    };
+    for identity in ["alice", "bob", "eve"] {
+        assert_eq!(enter(identity, &session).await.error_code(), "not_yet_accepted", "{identity}");
+    }
+    bob.client.accept(&session).await.unwrap();
+    assert_eq!(enter("alice", &session).await.status, 200);
+    assert_eq!(enter("bob", &session).await.status, 200);
+    assert_eq!(enter("eve", &session).await.error_code(), "not_a_party");
+    alice.client.end(&session).await.unwrap();
+    assert_eq!(enter("alice", &session).await.error_code(), "room_closed");
+    // A room that is nobody's call is free, as with any LiveKit server.
+    assert_eq!(enter("eve", &SessionId::new("lobby").unwrap()).await.status, 200);
 }
 
 #[tokio::test]
