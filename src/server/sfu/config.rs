@@ -20,6 +20,10 @@ pub struct SfuConfig {
     pub left_alone_timeout: Duration,
     /// How long a room lives with nobody in it.
     pub empty_timeout: Duration,
+    /// How often clients are told to ping, in whole seconds.
+    pub ping_interval: Duration,
+    /// After how long without a word a signalling connection counts as broken, in whole seconds.
+    pub ping_timeout: Duration,
     /// How long a participant's media connection may take to come up, or to come back.
     pub connect_timeout: Duration,
     /// How long a participant whose signalling broke may take to resume.
@@ -63,6 +67,8 @@ impl SfuConfig {
             ice_servers: Vec::new(),
             left_alone_timeout: Duration::from_secs(180),
             empty_timeout: Duration::from_secs(20),
+            ping_interval: Duration::from_secs(5),
+            ping_timeout: Duration::from_secs(15),
             connect_timeout: Duration::from_secs(15),
             resume_timeout: Duration::from_secs(20),
             limits: Limits::default(),

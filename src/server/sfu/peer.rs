@@ -5,7 +5,7 @@
 
 use super::room::{Output, RouteKey};
 use crate::base::{Error, ErrorCode, Result};
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -26,14 +26,18 @@ const RETRANSMIT_PACKETS: usize = 1024;
 /// Remote candidates taken of one client. ICE-lite needs none of them; they only speed up demultiplexing.
 const MAX_REMOTE_CANDIDATES: usize = 32;
 
-/// Source addresses that may be bound to one connection at one time: candidate pairs of a client with many networks.
+/// Source addresses that lead to one connection at one time: candidate pairs of a client with many networks. A client
+/// that roams further loses the oldest.
 const MAX_SOURCES: usize = 16;
+
+/// User name fragments that lead to one connection: the present one, and those of ICE restarts just before it.
+const MAX_UFRAGS: usize = 4;
 
 /// Reliable messages that wait for a slow receiver, in bytes. Over it, it has fallen behind for good.
 const MAX_BACKLOG: usize = 2 * 1024 * 1024;
 
 /// Draining more than this in one go means that str0m and we disagree about time.
-const MAX_DRAIN: usize = 100_000;
+const MAX_DRAIN: usize = 20_000;
 
 /// What all peers of a server share.
 pub(super) struct PeerSettings {
@@ -74,7 +78,9 @@ pub(super) struct Peer {
     lossy: Option<ChannelId>,
     backlog: VecDeque<Vec<u8>>,
     backlog_bytes: usize,
-    routes: HashSet<RouteKey>,
+    /// Oldest first.
+    ufrags: VecDeque<RouteKey>,
+    sources: VecDeque<RouteKey>,
     remote_candidates: usize,
     ice_connected: bool,
     connected_once: bool,
@@ -113,7 +119,8 @@ impl Peer {
             lossy: None,
             backlog: VecDeque::new(),
             backlog_bytes: 0,
-            routes: HashSet::new(),
+            ufrags: VecDeque::new(),
+            sources: VecDeque::new(),
             remote_candidates: 0,
             ice_connected: false,
             connected_once: false,
@@ -165,15 +172,19 @@ impl Peer {
         &mut self.rtc
     }
 
-    /// Makes the server send this connection's datagrams here: for each ICE user name fragment, and each source address.
+    /// Makes the server send this connection's datagrams here.
     fn bind(&mut self, key: RouteKey, outputs: &mut VecDeque<Output>) {
-        let sources = || self.routes.iter().filter(|key| matches!(key, RouteKey::Source(_))).count();
-        if matches!(key, RouteKey::Source(_)) && sources() >= MAX_SOURCES {
-            return;
+        let (bound, most) = match key {
+            RouteKey::Ufrag(_) => (&mut self.ufrags, MAX_UFRAGS),
+            RouteKey::Source(_) => (&mut self.sources, MAX_SOURCES),
+        };
+        if !bound.contains(&key) {
+            if bound.len() >= most {
+                outputs.extend(bound.pop_front().map(Output::Unbind));
+            }
+            bound.push_back(key.clone());
         }
-        if self.routes.insert(key.clone()) {
-            outputs.push_back(Output::Bind(key));
-        }
+        outputs.push_back(Output::Bind(key));
     }
 
     /// Binds the present user name fragment. It changes with each ICE restart.
@@ -184,15 +195,17 @@ impl Peer {
 
     /// The keys that lead to this peer, for its end.
     pub fn routes(&self) -> impl Iterator<Item = &RouteKey> {
-        self.routes.iter()
+        self.ufrags.iter().chain(&self.sources)
     }
 
-    /// A datagram that came in for this connection. Not taken when it does not belong to it after all.
+    /// A datagram that came in for this connection. Not taken when it does not belong to it after all. `by_name`: it is
+    /// a STUN request that named us. Its password is checked here, and from then on its source leads here, also when
+    /// another connection had that address before.
     pub fn receive(
         &mut self,
         now: Instant,
-        source: SocketAddr,
-        destination: SocketAddr,
+        (source, destination): (SocketAddr, SocketAddr),
+        by_name: bool,
         datagram: &[u8],
         outputs: &mut VecDeque<Output>,
     ) -> Result<bool> {
@@ -202,7 +215,7 @@ impl Peer {
         if !self.rtc.accepts(&input) {
             return Ok(false);
         }
-        if !self.routes.contains(&RouteKey::Source(source)) {
+        if by_name {
             self.bind(RouteKey::Source(source), outputs);
         }
         self.rtc.handle_input(input).map_err(failed)?;

@@ -5,7 +5,7 @@
 
 use super::Inner;
 use super::driver::{Command, RoomHandle, ToClient, client_channel};
-use super::room::{Admission, ConnectionId, PING_TIMEOUT_SECS};
+use super::room::{Admission, ConnectionId};
 use super::wire::{self, Encoding};
 use crate::base::{Error, ErrorCode, ParticipantIdentity, Result, SessionId, UnixMillis};
 use crate::identity::SessionToken;
@@ -235,7 +235,7 @@ impl Connection {
     ) -> End {
         // Not at once: the join response comes before anything else.
         let mut refresh = tokio::time::interval_at(tokio::time::Instant::now() + REFRESH_INTERVAL, REFRESH_INTERVAL);
-        let ping_timeout = Duration::from_secs(PING_TIMEOUT_SECS as u64);
+        let ping_timeout = inner.settings.config.ping_timeout;
         loop {
             let silent = tokio::time::Instant::from_std(self.heard + ping_timeout);
             tokio::select! {

@@ -242,7 +242,7 @@ fn covers(bind: IpAddr, ip: IpAddr) -> bool {
 }
 
 /// The server's part of USERNAME in a STUN message (RFC 8489, section 14.3; RFC 8445, section 7.1.1).
-fn stun_ufrag(datagram: &[u8]) -> Option<&str> {
+pub(super) fn stun_ufrag(datagram: &[u8]) -> Option<&str> {
     const HEADER: usize = 20;
     const MAGIC_COOKIE: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
     const USERNAME: u16 = 0x0006;

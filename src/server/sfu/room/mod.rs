@@ -9,6 +9,8 @@ mod participant;
 mod publish;
 mod signal;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 pub(super) use participant::Admission;
@@ -32,10 +34,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 use str0m::Event;
-
-/// How often clients ping, and after how long without a word they are lost, in seconds.
-pub(super) const PING_INTERVAL_SECS: i32 = 5;
-pub(super) const PING_TIMEOUT_SECS: i32 = 15;
 
 /// One signalling connection. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -260,11 +258,12 @@ impl Room {
         datagram: &[u8],
     ) {
         let by_ufrag = ufrag.and_then(|ufrag| self.routes.get(&RouteKey::Ufrag(ufrag.into())));
+        let by_name = by_ufrag.is_some();
         let found = by_ufrag.or_else(|| self.routes.get(&RouteKey::Source(source))).copied();
         let taken = found.is_some_and(|(key, target)| {
             let mut taken = false;
             self.change_peer(key, target, |participant, outputs| {
-                match participant.peer(target).receive(now, source, destination, datagram, outputs) {
+                match participant.peer(target).receive(now, (source, destination), by_name, datagram, outputs) {
                     Ok(accepted) => taken = accepted,
                     Err(error) => tracing::debug!(%error, "a datagram was refused"),
                 }
@@ -287,10 +286,15 @@ impl Room {
         let Some(participant) = self.participants.get_mut(&key) else { return };
         let before = self.outputs.len();
         change(participant, &mut self.outputs);
-        for output in self.outputs.iter().skip(before) {
-            if let Output::Bind(route) = output {
-                self.routes.insert(route.clone(), (key, target));
+        for output in self.outputs.split_off(before) {
+            match &output {
+                Output::Bind(route) => drop(self.routes.insert(route.clone(), (key, target))),
+                // Another connection has it by now.
+                Output::Unbind(route) if self.routes.get(route) != Some(&(key, target)) => continue,
+                Output::Unbind(route) => drop(self.routes.remove(route)),
+                _ => {}
             }
+            self.outputs.push_back(output);
         }
         self.dirty.insert((key, target as i32));
     }
@@ -322,8 +326,8 @@ impl Room {
             server_version: env!("CARGO_PKG_VERSION").into(),
             ice_servers: self.ice_servers(),
             subscriber_primary: participant.grants.subscribe,
-            ping_timeout: PING_TIMEOUT_SECS,
-            ping_interval: PING_INTERVAL_SECS,
+            ping_timeout: self.settings.config.ping_timeout.as_secs() as i32,
+            ping_interval: self.settings.config.ping_interval.as_secs() as i32,
             server_info: Some(info::server()),
             enabled_publish_codecs: info::codecs(),
             fast_publish: true,

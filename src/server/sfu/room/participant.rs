@@ -61,6 +61,8 @@ pub(super) struct Participant {
     /// Sections that carry nothing any more, for the next offer.
     pub to_stop: Vec<Mid>,
     pub channels_offered: bool,
+    /// An answer has come to the offer that opened the data channels.
+    pub channels_agreed: bool,
     pub restart_ice: bool,
     pub offer_id: u32,
     pub offer_sent: Option<Instant>,
@@ -118,6 +120,7 @@ impl Participant {
             subscriptions: BTreeMap::new(),
             to_stop: Vec::new(),
             channels_offered: false,
+            channels_agreed: false,
             restart_ice: false,
             offer_id: 0,
             offer_sent: None,

@@ -158,6 +158,7 @@ impl Room {
                 return;
             }
             participant.offer_sent = None;
+            participant.channels_agreed = participant.channels_offered;
             for (track, subscription) in &mut participant.subscriptions {
                 let State::Offered(mid) = subscription.state else { continue };
                 let codec = if participant.subscriber.is_audio(mid) { Codec::Opus } else { Codec::Vp8 };
@@ -179,10 +180,8 @@ impl Room {
     /// What was offered and not answered is to be offered again, with an ICE restart: signalling has come back.
     pub(super) fn roll_back_offer(&mut self, key: ParticipantKey) {
         let Some(participant) = self.participants.get_mut(&key) else { return };
-        if participant.subscriber.is_negotiating() {
-            participant.subscriber.forget_offer();
-            participant.channels_offered &= participant.subscriber.was_connected();
-        }
+        participant.subscriber.forget_offer();
+        participant.channels_offered = participant.channels_agreed;
         participant.offer_sent = None;
         for subscription in participant.subscriptions.values_mut() {
             if matches!(subscription.state, State::Offered(_)) {
