@@ -26,9 +26,11 @@ pub struct Net {
     pub clients: Vec<Client>,
     pub events: Vec<RoomEvent>,
     /// Decides which datagrams to the server are lost.
-    pub lose: Box<dyn FnMut(&[u8]) -> bool>,
+    pub lose: Loss,
     in_flight: Vec<(Instant, Parcel)>,
 }
+
+pub type Loss = Box<dyn FnMut(&[u8]) -> bool>;
 
 enum Parcel {
     ToServer { source: SocketAddr, bytes: Vec<u8> },
