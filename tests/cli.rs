@@ -225,3 +225,16 @@ fn a_token_is_minted_only_with_a_key() {
     let said = refusal(&["token", "user", "alice", "--api-key", "k", "--api-secret", "short"]);
     assert!(said.contains("32 bytes") && !said.contains("\"short\""), "{said}");
 }
+
+#[test]
+fn the_documented_configuration_is_one() {
+    use figment::providers::{Format, Toml};
+    let page = include_str!("../docs/operations.md");
+    let block =
+        page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).expect("the page has a TOML block");
+    let config: trill::server::ServerConfig = figment::Figment::from(Toml::string(block)).extract().unwrap();
+    let defaults = trill::server::ServerConfig::default();
+    assert_eq!((config.http, config.udp), (defaults.http, defaults.udp));
+    assert_eq!(format!("{:?}{:?}", config.calls, config.limits), format!("{:?}{:?}", defaults.calls, defaults.limits));
+    assert_eq!(config.ice_servers.len(), 1);
+}

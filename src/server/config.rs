@@ -1,5 +1,6 @@
 //! What an owner sets. The server reads neither files nor the environment: `trill serve` does, or the app around it.
 
+use super::sfu::IceServer;
 use super::store::Database;
 use crate::base::{Error, ErrorCode, Result};
 use crate::identity::{ApiKey, KeyRing};
@@ -20,6 +21,8 @@ pub struct ServerConfig {
     /// The addresses that clients are told to send media to. Default: those of the interfaces `udp` covers. Behind a
     /// one-to-one NAT this is the public address.
     pub advertised_ips: Vec<IpAddr>,
+    /// STUN and TURN servers that clients are told of. Default: none; clients reach the UDP port directly.
+    pub ice_servers: Vec<IceServer>,
     /// The session server that parties to a call are sent to, `wss://...`: this server as seen from outside, or a
     /// LiveKit server that has the same key. Default: the address that the client itself used.
     pub session_url: Option<String>,
@@ -92,6 +95,7 @@ impl Default for ServerConfig {
             http: SocketAddr::from(([0, 0, 0, 0], 7880)),
             udp: SocketAddr::from(([0, 0, 0, 0], 7882)),
             advertised_ips: Vec::new(),
+            ice_servers: Vec::new(),
             session_url: None,
             api_keys: Vec::new(),
             database: "trill.db".into(),

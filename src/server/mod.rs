@@ -146,6 +146,7 @@ impl Drop for Server {
 fn sfu_config(config: &ServerConfig, keys: &KeyRing) -> SfuConfig {
     let mut sfu = SfuConfig::new(config.udp, keys.clone());
     sfu.advertised_ips = config.advertised_ips.clone();
+    sfu.ice_servers = config.ice_servers.clone();
     sfu.left_alone_timeout = config.calls.left_alone;
     sfu.empty_timeout = config.calls.empty_session;
     sfu.limits.participants = config.limits.participants;

@@ -32,11 +32,22 @@ pub struct SfuConfig {
 }
 
 /// A STUN or TURN server, as in `RTCIceServer`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct IceServer {
+    /// Such as `stun:stun.example.org:3478` or `turn:turn.example.org:3478`.
     pub urls: Vec<String>,
+    #[serde(default)]
     pub username: String,
+    #[serde(default)]
     pub credential: String,
+}
+
+impl std::fmt::Debug for IceServer {
+    /// Leaves the credential out: configurations end up in logs.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("IceServer").field("urls", &self.urls).finish_non_exhaustive()
+    }
 }
 
 /// What one peer may make the server do or hold.
