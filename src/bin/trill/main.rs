@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods, reason = "a driver: this is where time enters")]
 
 mod client;
+#[cfg(feature = "devices")]
+mod devices;
 mod impair;
 mod keys;
 mod logs;
@@ -27,6 +29,8 @@ struct Trill {
 enum Command {
     Answer(phone::AnswerCommand),
     Call(Box<phone::CallCommand>),
+    #[cfg(feature = "devices")]
+    Devices(devices::DevicesCommand),
     Impair(impair::ImpairCommand),
     Logs(logs::LogsCommand),
     Probe(probe::ProbeCommand),
@@ -38,6 +42,8 @@ fn main() -> ExitCode {
     let result = match Trill::parse().command {
         Command::Answer(command) => command.run(),
         Command::Call(command) => command.run(),
+        #[cfg(feature = "devices")]
+        Command::Devices(command) => command.run(),
         Command::Impair(command) => command.run(),
         Command::Logs(command) => command.run(),
         Command::Probe(command) => command.run(),

@@ -26,6 +26,10 @@ const CLOSE_WITHIN: Duration = Duration::from_millis(150);
 /// A device that has not moved a sample for so long is taken for gone.
 const DEAD_AFTER: Duration = Duration::from_secs(3);
 
+/// What ALSA's own configuration names and is no device.
+const ALSA_PLUGINS: [&str; 10] =
+    ["null", "lavrate", "samplerate", "speexrate", "speex", "jack", "oss", "upmix", "vdownmix", "usbstream"];
+
 /// A microphone or a speaker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SoundDevice {
@@ -42,7 +46,7 @@ pub fn microphones() -> Result<Vec<SoundDevice>> {
     let host = cpal::default_host();
     let default = host.default_input_device().and_then(|device| device.id().ok());
     let devices = host.input_devices().map_err(|e| unavailable("the microphones", &e))?;
-    Ok(describe(devices, default))
+    Ok(describe(devices.filter(|device| is_one(device, |device| device.default_input_config().is_ok())), default))
 }
 
 /// The speakers of this machine. Fails with `device_unavailable` when there is no sound system.
@@ -50,7 +54,18 @@ pub fn speakers() -> Result<Vec<SoundDevice>> {
     let host = cpal::default_host();
     let default = host.default_output_device().and_then(|device| device.id().ok());
     let devices = host.output_devices().map_err(|e| unavailable("the speakers", &e))?;
-    Ok(describe(devices, default))
+    Ok(describe(devices.filter(|device| is_one(device, |device| device.default_output_config().is_ok())), default))
+}
+
+/// ALSA lists its plugins beside its devices. Those that only convert are none, and a way to a card or to a sound server
+/// is one when there is something at its end.
+fn is_one(device: &cpal::Device, opens: impl Fn(&cpal::Device) -> bool) -> bool {
+    let id = device.id().map(|id| id.to_string()).unwrap_or_default();
+    match id.strip_prefix("alsa:") {
+        None => true,
+        Some(name) if name.contains("CARD=") => true,
+        Some(name) => !ALSA_PLUGINS.contains(&name) && opens(device),
+    }
 }
 
 fn describe(devices: impl Iterator<Item = cpal::Device>, default: Option<cpal::DeviceId>) -> Vec<SoundDevice> {
