@@ -6,13 +6,13 @@
 //! (discontinuous transmission, mute) is not taken for loss.
 //!
 //! Delay that is too long (after a burst, or because the sender's clock is the faster one) is worked off by merging two
-//! packets into one where it is quiet; delay that is too short grows by a concealed frame where it is quiet. Time comes
-//! in as arguments.
+//! packets into one where it is quiet; delay that is too short grows by a concealed frame where it is quiet, or where a
+//! packet is missing anyway. Time comes in as arguments.
 
 mod delay;
 
 use super::clock::{RtpClock, SequenceUnwrapper, TimestampUnwrapper};
-use super::frame::FRAME_SAMPLES;
+use super::frame::{FRAME_DURATION, FRAME_SAMPLES};
 use super::opus;
 use super::rtp::ReceivedPacket;
 use bytes::Bytes;
@@ -189,7 +189,7 @@ impl JitterBuffer {
                     None
                 }
                 Some(slot) => self.play(slot, quiet),
-                None => self.miss(next),
+                None => self.miss(next, now),
             };
             if let Some(pull) = pull {
                 return pull;
@@ -285,7 +285,7 @@ impl JitterBuffer {
     }
 
     /// The packet whose turn it is has not come.
-    fn miss(&mut self, next: i64) -> Option<Pull> {
+    fn miss(&mut self, next: i64, now: Instant) -> Option<Pull> {
         let Some(oldest) = self.oldest() else {
             // Nothing newer has come either: late, or the sender stopped. Whatever comes plays when it is due.
             self.state =
@@ -299,6 +299,13 @@ impl JitterBuffer {
                 self.next_time = slot.time;
             }
             return None;
+        }
+        let due = self.delay.due(self.next_time, self.target());
+        if due.is_some_and(|due| due > now + FRAME_DURATION / 2) {
+            // It is early to take it for lost: the wait is shorter than jitter asks for, and grows by this.
+            self.concealed += 1;
+            self.stats.concealed += 1;
+            return Some(Pull::Conceal(FRAME_SAMPLES));
         }
         self.count_lost(1);
         self.next_sequence = Some(next + 1);

@@ -172,6 +172,36 @@ fn a_sender_that_goes_silent_on_purpose_loses_nothing() {
 }
 
 #[test]
+fn a_short_pause_does_not_use_up_the_wait_that_jitter_asks_for() {
+    let start = Instant::now();
+    // Every tenth packet comes 180 ms late, so that all wait for that long. The sender pauses for 160 ms.
+    let sent = |n: u64| start + TICK * n as u32 + Duration::from_millis(if n < 500 { 0 } else { 160 });
+    let mut arrivals: Vec<(Instant, u64)> =
+        (0..600).map(|n| (sent(n) + Duration::from_millis(if n % 10 == 5 { 180 } else { 0 }), n)).collect();
+    arrivals.sort();
+    let mut arrivals = arrivals.into_iter().peekable();
+    let mut buffer = JitterBuffer::default();
+    let mut delays = vec![Duration::ZERO; 600];
+    for tick in 0..590 {
+        let now = start + TICK * tick + Duration::from_millis(1);
+        while let Some((arrival, n)) = arrivals.next_if(|(arrival, _)| *arrival <= now) {
+            let mut received = packet(n, arrival);
+            if n >= 500 {
+                received.packet.timestamp = received.packet.timestamp.wrapping_add(160 * 48);
+            }
+            buffer.insert(received);
+        }
+        if let Pull::Packet(payload) = buffer.pull(now, false) {
+            let n = number(&payload);
+            delays[n as usize] = now - sent(n);
+        }
+    }
+    let shortest = |range: std::ops::Range<usize>| *delays[range].iter().filter(|d| !d.is_zero()).min().unwrap();
+    assert!(shortest(480..500) > Duration::from_millis(150), "{:?}", shortest(480..500));
+    assert!(shortest(500..520) > Duration::from_millis(150), "{:?}", shortest(500..520));
+}
+
+#[test]
 fn a_duplicate_and_a_packet_that_is_no_opus_are_dropped() {
     let now = Instant::now();
     let mut buffer = JitterBuffer::default();
