@@ -4,6 +4,8 @@
 
 #[path = "session/client.rs"]
 mod client;
+#[path = "session/link.rs"]
+mod link;
 #[path = "session/server.rs"]
 mod server;
 
@@ -13,6 +15,7 @@ use server::{Proxy, TestServer, expired_token, token, token_of_another_key};
 use std::time::{Duration, Instant};
 use trill::base::ErrorCode;
 use trill::session::{OutgoingData, SessionEndReason, SessionEvent, TrackSource};
+use trill::testkit::impair::Profile;
 
 fn ended(event: &SessionEvent) -> Option<(SessionEndReason, Option<ErrorCode>)> {
     match event {
@@ -167,6 +170,25 @@ fn a_broken_signalling_connection_is_resumed_and_the_call_goes_on() {
     assert_pitch(ann.hear(), 1000.0);
     assert_pitch(bob.hear(), 440.0);
     assert!(!ann.see(5).is_empty() && !bob.see(5).is_empty());
+}
+
+#[test]
+fn lost_packets_are_asked_for_again_and_the_call_goes_on() {
+    let server = TestServer::behind(Profile { delay_ms: 20.0, loss_percent: 5.0, ..Profile::default() });
+    let ann = Client::join(&server.url(), &token("ann"), 440.0);
+    let bob = Client::join(&server.url(), &token("bob"), 1000.0);
+    for (client, pitch) in [(&ann, 1000.0), (&bob, 440.0)] {
+        client.see(60);
+        assert_pitch(client.hear(), pitch);
+        let stats = client.runtime.block_on(client.handle.stats()).unwrap();
+        let sent = stats.sent.iter().find(|track| track.source == TrackSource::Camera).unwrap();
+        assert!(sent.network.packets_nacked > 0, "the server asked for what it missed: {stats:#?}");
+        let video = stats.received.iter().find_map(|track| track.video).unwrap();
+        // Two legs of 5 % lose nearly 10 %.
+        assert!(video.lost * 100 <= video.packets * 4, "most of what was lost came again: {video:#?}");
+        let rtt = sent.network.rtt.unwrap_or_default();
+        assert!((Duration::from_millis(35)..Duration::from_millis(200)).contains(&rtt), "{rtt:?}");
+    }
 }
 
 #[test]

@@ -1,22 +1,27 @@
 //! What we can send and receive, and how loss is repaired: codecs, header extensions, interceptors.
 
 use super::feedback::{FeedbackTap, Feedbacks};
+use super::repair::Repair;
 use crate::session::TrackKind;
-use rtc::interceptor::{Registry, Slot};
-use rtc::peer_connection::configuration::interceptor_registry::{
-    configure_nack, configure_rtcp_reports, configure_twcc,
-};
+use rtc::interceptor::{NackGeneratorBuilder, NackResponderBuilder, Registry, Slot};
+use rtc::peer_connection::configuration::interceptor_registry::{configure_rtcp_reports, configure_twcc};
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine};
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
 use std::sync::Arc;
+use std::time::Duration;
 use webrtc::error::Result;
 
 /// The payload types that browsers use, so that captures read as usual.
 pub(super) const OPUS_PAYLOAD_TYPE: u8 = 111;
 pub(super) const VP8_PAYLOAD_TYPE: u8 = 96;
 const RTX_PAYLOAD_TYPE: u8 = 97;
+
+/// A lost packet is asked for that often, and so many times: five round trips of a good network, and not much waste on
+/// a slow one.
+const NACK_INTERVAL: Duration = Duration::from_millis(40);
+const NACKS: u16 = 5;
 
 /// RFC 6464.
 pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
@@ -44,7 +49,13 @@ pub(super) fn media_engine() -> Result<MediaEngine> {
 /// NACK both ways, reports, and transport-wide sequence numbers with feedback. No pacer and no estimator: the bitrate
 /// is the app's setting so far.
 pub(super) fn interceptors(engine: &mut MediaEngine, feedbacks: Arc<Feedbacks>) -> Result<Registry> {
-    let registry = configure_nack(Registry::new(), engine);
+    // The codec's own feedback parameters say NACK already; the crate's helper would ask for lost packets every 100 ms
+    // and without end.
+    let generator = NackGeneratorBuilder::new().with_interval(NACK_INTERVAL).with_max_nacks_per_packet(NACKS).build();
+    let registry = Registry::new()
+        .with(Slot::NackResponder, NackResponderBuilder::new().build())
+        .with(Slot::from(6_500), Repair::default())
+        .with(Slot::NackGenerator, generator);
     let registry = configure_rtcp_reports(registry);
     let registry = configure_twcc(registry, engine)?;
     // Next to the wire: it sees all RTCP that comes in, and the sender reports that go out.

@@ -13,6 +13,7 @@ mod feedback;
 mod network;
 mod peer;
 mod receive;
+mod repair;
 mod send;
 #[cfg(test)]
 mod tests;

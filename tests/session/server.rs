@@ -1,6 +1,7 @@
 //! A session server of our own on loopback, with a runtime of its own so that it can vanish or freeze, and a proxy that
 //! can cut its TCP connections.
 
+use super::link;
 use axum::serve::ListenerExt;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -11,12 +12,14 @@ use tokio::sync::broadcast;
 use trill::base::{ParticipantIdentity, SessionId, UnixMillis};
 use trill::identity::{ApiKey, KeyRing, SessionToken};
 use trill::server::sfu::{OpenGate, Sfu, SfuConfig};
+use trill::testkit::impair::Profile;
 
 const SECRET: &str = "a-secret-for-tests-of-thirty-two-bytes-or-more";
 
 pub struct TestServer {
     runtime: Option<Runtime>,
     address: SocketAddr,
+    udp: SocketAddr,
     /// Holds the server's only worker while it is frozen.
     frozen: Option<std::sync::mpsc::Sender<()>>,
 }
@@ -31,6 +34,15 @@ impl TestServer {
         Self::start_with(|config| config.advertised_ips = vec![IpAddr::from([127, 0, 0, 2])])
     }
 
+    /// Media goes through a network like that, both ways.
+    pub fn behind(profile: Profile) -> Self {
+        let server = Self::start_with(|config| config.advertised_ips = vec![link::ADDRESS]);
+        if let Some(runtime) = &server.runtime {
+            runtime.block_on(link::open(server.udp, profile));
+        }
+        server
+    }
+
     fn start_with(change: impl FnOnce(&mut SfuConfig)) -> Self {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), change)
     }
@@ -40,15 +52,16 @@ impl TestServer {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let mut config = SfuConfig::new(loopback, KeyRing::new(key(SECRET)));
         change(&mut config);
-        let address = runtime.block_on(async {
+        let (address, udp) = runtime.block_on(async {
             let sfu = Sfu::start(config, Arc::new(OpenGate)).unwrap();
+            let udp = sfu.udp_addr();
             let listener = TcpListener::bind(http).await.unwrap();
             let address = listener.local_addr().unwrap();
             let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
             tokio::spawn(async move { axum::serve(listener, sfu.router()).await });
-            address
+            (address, udp)
         });
-        Self { runtime: Some(runtime), address, frozen: None }
+        Self { runtime: Some(runtime), address, udp, frozen: None }
     }
 
     pub fn url(&self) -> String {

@@ -1,0 +1,127 @@
+//! Puts retransmitted packets back into the streams that they repair (RFC 4588), before the NACK generator.
+//!
+//! The `rtc` crate does that only on the application's side of its interceptors: there the generator never learns that
+//! a packet has come after all, and asks for it again and again, as long as its log reaches back.
+
+use bytes::Buf;
+use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::rtp;
+use rtc::sansio::Protocol;
+use rtc::shared::error::Error;
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+/// What a stream of retransmissions repairs, by its SSRC.
+#[derive(Default)]
+pub(super) struct Repair {
+    streams: HashMap<u32, Primary>,
+    reading: VecDeque<TaggedPacket>,
+    writing: VecDeque<TaggedPacket>,
+}
+
+struct Primary {
+    ssrc: u32,
+    payload_type: u8,
+}
+
+impl Primary {
+    /// False when it is no retransmission after all: padding has no original sequence number in it.
+    fn restore(&self, packet: &mut rtp::Packet) -> bool {
+        if packet.payload.len() <= 2 {
+            return false;
+        }
+        packet.header.sequence_number = packet.payload.get_u16();
+        packet.header.ssrc = self.ssrc;
+        packet.header.payload_type = self.payload_type;
+        packet.header.padding = false;
+        true
+    }
+}
+
+impl Protocol<TaggedPacket, TaggedPacket, ()> for Repair {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = Error;
+    type Time = Instant;
+
+    fn handle_read(&mut self, mut message: TaggedPacket) -> Result<(), Error> {
+        if let Packet::Rtp(packet) = &mut message.message.packet
+            && let Some(primary) = self.streams.get(&packet.header.ssrc)
+            && !primary.restore(packet)
+        {
+            return Ok(());
+        }
+        self.reading.push_back(message);
+        Ok(())
+    }
+
+    fn poll_read(&mut self) -> Option<TaggedPacket> {
+        self.reading.pop_front()
+    }
+
+    fn handle_write(&mut self, message: TaggedPacket) -> Result<(), Error> {
+        self.writing.push_back(message);
+        Ok(())
+    }
+
+    fn poll_write(&mut self) -> Option<TaggedPacket> {
+        self.writing.pop_front()
+    }
+}
+
+impl Interceptor for Repair {
+    fn bind_local_stream(&mut self, _: &StreamInfo) {}
+    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
+
+    fn bind_remote_stream(&mut self, info: &StreamInfo) {
+        if let Some(rtx) = info.ssrc_rtx {
+            self.streams.insert(rtx, Primary { ssrc: info.ssrc, payload_type: info.payload_type });
+        }
+    }
+
+    fn unbind_remote_stream(&mut self, info: &StreamInfo) {
+        if let Some(rtx) = info.ssrc_rtx {
+            self.streams.remove(&rtx);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use rtc::interceptor::AttributedPacket;
+
+    fn rtp(ssrc: u32, sequence_number: u16, payload: &'static [u8]) -> TaggedPacket {
+        let header = rtp::header::Header { ssrc, sequence_number, payload_type: 97, ..Default::default() };
+        let packet = rtp::Packet { header, payload: Bytes::from_static(payload) };
+        let message = AttributedPacket::new(Packet::Rtp(packet));
+        TaggedPacket { now: Instant::now(), transport: Default::default(), message }
+    }
+
+    fn repair() -> Repair {
+        let mut repair = Repair::default();
+        repair.bind_remote_stream(&StreamInfo { ssrc: 7, payload_type: 96, ssrc_rtx: Some(8), ..Default::default() });
+        repair
+    }
+
+    #[test]
+    fn a_retransmission_comes_out_as_the_packet_that_was_lost() {
+        let mut repair = repair();
+        repair.handle_read(rtp(8, 1, &[0x12, 0x34, b'v', b'p'])).unwrap();
+        let Some(Packet::Rtp(packet)) = repair.poll_read().map(|read| read.message.packet) else { panic!() };
+        assert_eq!((packet.header.ssrc, packet.header.payload_type), (7, 96));
+        assert_eq!((packet.header.sequence_number, &packet.payload[..]), (0x1234, &b"vp"[..]));
+    }
+
+    #[test]
+    fn other_streams_pass_untouched_and_padding_is_dropped() {
+        let mut repair = repair();
+        let other = rtp(9, 1, &[1, 2, 3]);
+        repair.handle_read(other.clone()).unwrap();
+        assert_eq!(repair.poll_read().unwrap().message.packet, other.message.packet);
+        repair.handle_read(rtp(8, 2, &[])).unwrap();
+        assert!(repair.poll_read().is_none());
+    }
+}
