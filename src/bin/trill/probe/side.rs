@@ -18,6 +18,9 @@ const TOPIC: &str = "trill-probe";
 /// The other side may have begun to measure later.
 const PEER_PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long the last message may take.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 /// A running side.
 pub struct Side {
     name: &'static str,
@@ -100,10 +103,20 @@ impl Side {
             Ok(()) => timeout(PEER_PATIENCE, self.peer_report()).await.ok().flatten(),
             Err(_) => None,
         };
+        // What was sent last must get there before the connection is closed.
+        let _ = timeout(GOODBYE, self.peer_left()).await;
         if let Err(error) = self.handle.leave().await {
             tracing::warn!(%error, side = self.name, "leaving");
         }
         Found { side: self.name, ours, theirs, statistics }
+    }
+
+    async fn peer_left(&mut self) {
+        while let Some(event) = self.events.recv().await {
+            if matches!(event, SessionEvent::ParticipantLeft { .. }) {
+                return;
+            }
+        }
     }
 
     async fn peer_report(&mut self) -> Option<Report> {
