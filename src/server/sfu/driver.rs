@@ -64,6 +64,9 @@ pub(super) enum Command {
     Close {
         reason: CloseReason,
     },
+    /// What a bug would do.
+    #[cfg(test)]
+    Panic,
 }
 
 /// A room's letter box.
@@ -166,6 +169,8 @@ impl Driver {
             // Whoever asked may have gone meanwhile.
             Command::Remove { identity, reply } => drop(reply.send(self.room.remove(now, &identity))),
             Command::Close { reason } => self.room.close(now, reason),
+            #[cfg(test)]
+            Command::Panic => panic!("a bug, for a test"),
         }
     }
 
@@ -256,5 +261,59 @@ impl Driver {
                 _ => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::{ApiKey, KeyRing, SessionToken};
+    use crate::server::sfu::{OpenGate, Sfu, SfuConfig};
+
+    async fn join(sfu: &Sfu, room: &SessionId) -> (RoomHandle, mpsc::Receiver<ToClient>) {
+        let handle = sfu.inner.open(room).unwrap();
+        let (client, messages) = client_channel();
+        let admission = Box::new(Admission {
+            token: SessionToken::for_call("anna".parse().unwrap(), String::new(), room),
+            connection: sfu.inner.next_connection(),
+            auto_subscribe: true,
+            client_protocol: 0,
+            track_in_stream_id: false,
+        });
+        let (reply, answer) = oneshot::channel();
+        assert!(handle.send(Command::Join { admission, client, reply }).await.is_ok());
+        answer.await.unwrap().unwrap();
+        (handle, messages)
+    }
+
+    #[tokio::test]
+    async fn a_fault_ends_one_room_with_a_reason_and_leaves_the_others_alone() {
+        let key = ApiKey::new("key", "a secret of the driver tests, 32+ bytes").unwrap();
+        let config = SfuConfig::new("127.0.0.1:0".parse().unwrap(), KeyRing::new(key));
+        let sfu = Sfu::start(config, Arc::new(OpenGate)).unwrap();
+        let mut events = sfu.events();
+        let (faulty, sound) = (SessionId::new("faulty").unwrap(), SessionId::new("sound").unwrap());
+        let (handle, mut messages) = join(&sfu, &faulty).await;
+        let (others, _their_messages) = join(&sfu, &sound).await;
+
+        assert!(handle.send(Command::Panic).await.is_ok());
+        let mut farewell = false;
+        loop {
+            match messages.recv().await.expect("the client is told before the room is gone") {
+                ToClient::Message(message) => farewell |= matches!(*message, signal_response::Message::Leave(_)),
+                ToClient::Close => break,
+            }
+        }
+        assert!(farewell);
+        let closed = RoomEvent::Closed { room: faulty.clone(), reason: CloseReason::Fault };
+        while events.recv().await.unwrap() != closed {}
+
+        handle.closed().await;
+        assert!(!others.is_closed());
+        join(&sfu, &sound).await;
+        join(&sfu, &faulty).await;
+        let value = |name| sfu.metrics().samples().into_iter().find(|s| s.name == name).unwrap().value;
+        assert_eq!(value("trill_sfu_room_failures_total"), 1);
+        assert_eq!((value("trill_sfu_rooms"), value("trill_sfu_participants")), (2, 2));
     }
 }
