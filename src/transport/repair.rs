@@ -118,9 +118,8 @@ mod tests {
     #[test]
     fn other_streams_pass_untouched_and_padding_is_dropped() {
         let mut repair = repair();
-        let other = rtp(9, 1, &[1, 2, 3]);
-        repair.handle_read(other.clone()).unwrap();
-        assert_eq!(repair.poll_read().unwrap().message.packet, other.message.packet);
+        repair.handle_read(rtp(9, 1, &[1, 2, 3])).unwrap();
+        assert_eq!(repair.poll_read().unwrap().message.packet, rtp(9, 1, &[1, 2, 3]).message.packet);
         repair.handle_read(rtp(8, 2, &[])).unwrap();
         assert!(repair.poll_read().is_none());
     }
