@@ -9,10 +9,10 @@
 //! | 1 | [`ringing`] | who calls whom: the call, its messages, a machine for each side |
 //! | 1 | [`session`] | LiveKit signalling as a client machine, the roster, what apps see of both |
 //! | 1 | [`media`] | frames, RTP payloads, jitter buffers, the mixer: everything pure about media |
-//! | 1 | [`testkit`] | bad networks from a seed, and media that tells its own delay and loss |
 //! | 2 | [`codec`] | Opus and VP8 behind two small traits each |
 //! | 2 | [`device`] | where media comes from and goes to: files, tones, callbacks, microphone and speaker |
 //! | 2 | [`processing`] | echo, noise and rumble out of a captured voice, and its level right |
+//! | 2 | [`testkit`] | bad networks from a seed, and media that tells its own delay and loss: pure as well |
 //! | 2 | [`transport`] | WebRTC peer connections, behind one seam |
 //! | 3 | [`engine`] | one device of one user: where all of the above meets clocks, threads and sockets |
 //! | 4 | `server` | what its owner hosts: HTTP, ringing, the call store, LiveKit signalling and the SFU |
