@@ -1,4 +1,5 @@
-//! Where media comes from and goes to: files, tones, pictures, callbacks, and the machine's microphone and speaker.
+//! Where media comes from and goes to: files, tones, pictures, callbacks, and the machine's microphone, speaker and
+//! camera.
 //!
 //! Level 2. A source paces itself in real time, so that a file is as good as a microphone; a pipeline of `engine` owns
 //! it and calls it on a thread of its own. What a user chose is named by [`AudioInput`], [`AudioOutput`],
@@ -6,6 +7,8 @@
 
 #![allow(clippy::disallowed_methods, reason = "devices run in real time")]
 
+#[cfg(feature = "devices")]
+pub mod camera;
 mod custom;
 mod pace;
 mod png;
@@ -166,17 +169,25 @@ pub enum VideoInput {
     File { path: PathBuf, looped: bool },
     /// A moving picture with a frame number that [`frame_number`] reads. `fps` is from 1 to 120.
     TestPicture { width: u32, height: u32, fps: u32 },
+    /// The camera of that name or id (see [`camera::cameras`]), or the first, in its format that comes nearest to this
+    /// size in pixels and these pictures a second.
+    #[cfg(feature = "devices")]
+    Camera { name: Option<String>, width: u32, height: u32, fps: u32 },
     /// An app's own.
     Custom(Box<dyn VideoSource>),
 }
 
 impl VideoInput {
-    /// `None` when no video is to be sent. Fails with `media_file` or `invalid_argument`.
+    /// `None` when no video is to be sent. Fails with `media_file`, `device_unavailable` or `invalid_argument`.
     pub fn open(self) -> Result<Option<Box<dyn VideoSource>>> {
         Ok(Some(match self {
             Self::None => return Ok(None),
             Self::File { path, looped } => Box::new(Y4mSource::open(&path, looped)?),
             Self::TestPicture { width, height, fps } => Box::new(TestPicture::new(width, height, fps)?),
+            #[cfg(feature = "devices")]
+            Self::Camera { name, width, height, fps } => {
+                Box::new(camera::CameraSource::open(name.as_deref(), (width, height), fps)?)
+            }
             Self::Custom(source) => source,
         }))
     }

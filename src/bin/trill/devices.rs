@@ -6,6 +6,7 @@ use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 use trill::base::{Error, ErrorCode, Result};
+use trill::device::camera::{self, Camera, CameraFormat};
 use trill::device::sound::{self, SoundDevice};
 use trill::device::{AudioInput, AudioOutput, AudioSource, Next, Tone};
 use trill::media::frame::AudioFrame;
@@ -16,7 +17,7 @@ const SILENT: u8 = 75;
 /// What waits to be played while the test tone sounds.
 const AHEAD: usize = 3;
 
-/// List microphones and speakers, or try one out
+/// List microphones, speakers and cameras, or try one out
 #[derive(Args)]
 pub struct DevicesCommand {
     /// JSON lines instead of text
@@ -47,17 +48,19 @@ impl DevicesCommand {
     }
 
     fn list(&self) {
-        let (microphones, speakers) = (sound::microphones(), sound::speakers());
+        let (microphones, speakers, cameras) = (sound::microphones(), sound::speakers(), camera::cameras());
         if self.json {
             let all = |devices: Result<Vec<SoundDevice>>| {
                 let devices = devices.unwrap_or_default().into_iter();
                 devices.map(|d| json!({"name": d.name, "id": d.id, "default": d.is_default})).collect::<Vec<_>>()
             };
-            output::line(json!({"microphones": all(microphones), "speakers": all(speakers)}));
+            let cameras: Vec<_> = cameras.unwrap_or_default().into_iter().map(describe_camera).collect();
+            output::line(json!({"microphones": all(microphones), "speakers": all(speakers), "cameras": cameras}));
             return;
         }
         print_sound_devices("microphone", "microphones", microphones);
         print_sound_devices("speaker", "speakers", speakers);
+        print_cameras(cameras);
     }
 
     fn test_microphone(&self, name: Option<String>) -> Result<()> {
@@ -150,6 +153,36 @@ fn print_sound_devices(one: &str, many: &str, devices: Result<Vec<SoundDevice>>)
             }
         }
         Err(error) => println!("No {one} can be used: {error}"),
+    }
+}
+
+fn describe_camera(camera: Camera) -> serde_json::Value {
+    let formats = camera::formats(&camera).unwrap_or_default().into_iter();
+    let format = |format: CameraFormat| {
+        let pixels = format!("{:?}", format.pixels).to_lowercase();
+        json!({"pixels": pixels, "width": format.width, "height": format.height, "fps": format.fps})
+    };
+    json!({"name": camera.name, "id": camera.id, "formats": formats.map(format).collect::<Vec<_>>()})
+}
+
+fn print_cameras(cameras: Result<Vec<Camera>>) {
+    match cameras {
+        Ok(cameras) if cameras.is_empty() => println!("This machine has no camera."),
+        Ok(cameras) => {
+            println!("Cameras:");
+            for (n, camera) in cameras.into_iter().enumerate() {
+                let mark = if n == 0 { '*' } else { ' ' };
+                let largest =
+                    |formats: Vec<CameraFormat>| formats.into_iter().max_by_key(|f| (f.width * f.height, f.fps));
+                let can = match camera::formats(&camera).map(largest) {
+                    Ok(Some(most)) => format!("up to {}x{} at {} pictures a second", most.width, most.height, most.fps),
+                    Ok(None) => "only compressed formats, which are not supported".to_owned(),
+                    Err(error) => error.to_string(),
+                };
+                println!("  {mark} {}  {}  {can}", camera.name, camera.id);
+            }
+        }
+        Err(error) => println!("No camera can be used: {error}"),
     }
 }
 

@@ -16,8 +16,8 @@ pub struct MediaOptions {
     /// `tone:HZ`, or `none`
     #[arg(long, default_value = DEFAULT, value_name = "SOURCE")]
     mic: String,
-    /// What the other sees in a video call: a Y4M file (looped), `test` (a moving test picture), `test:WIDTHxHEIGHT`,
-    /// or `none`
+    /// What the other sees in a video call: `default` (the machine's camera), `camera:NAME`, a Y4M file (looped), `test`
+    /// (a moving test picture), `test:WIDTHxHEIGHT`, or `none`
     #[arg(long, default_value = "test", value_name = "SOURCE")]
     camera: String,
     /// Where the other is heard: `default` (the machine's speaker), a speaker's name, a WAV file to write, or `none`
@@ -124,6 +124,9 @@ impl Media {
             let (width, height) = size.ok_or_else(|| bad("--camera", text, "use `test` or `test:WIDTHxHEIGHT`"))?;
             return Ok(VideoInput::TestPicture { width, height, fps: 30 });
         }
+        if text == "default" || text.starts_with("camera:") {
+            return camera(text.strip_prefix("camera:"));
+        }
         Ok(VideoInput::File { path: PathBuf::from(text), looped: true })
     }
 
@@ -157,6 +160,17 @@ fn microphone(text: &str) -> Result<AudioInput> {
 #[cfg(feature = "devices")]
 fn speaker(text: &str) -> Result<AudioOutput> {
     Ok(AudioOutput::Speaker { name: (text != DEFAULT).then(|| text.to_owned()) })
+}
+
+/// In the size and rate that are sent at most.
+#[cfg(feature = "devices")]
+fn camera(name: Option<&str>) -> Result<VideoInput> {
+    Ok(VideoInput::Camera { name: name.map(str::to_owned), width: 1280, height: 720, fps: 30 })
+}
+
+#[cfg(not(feature = "devices"))]
+fn camera(_name: Option<&str>) -> Result<VideoInput> {
+    Err(bad("--camera", "default", "this build has no devices; name a .y4m file, `test` or `none`"))
 }
 
 #[cfg(not(feature = "devices"))]
