@@ -14,11 +14,13 @@
 //! | 2 | [`processing`] | echo, noise and rumble out of a captured voice, and its level right |
 //! | 2 | [`transport`] | WebRTC peer connections, behind one seam |
 //! | 2 | [`testkit`] | bad networks from a seed, and media that tells its own delay and loss: pure as well |
+//! | 4 | [`capi`] | the C ABI over the engine: include/trill.h is written from it |
 //! | 4 | `server` | the server its owner hosts: HTTP, ringing, the call store, sessions |
 //!
 //! Imports go only downward (`tests/layering.rs`). Level 1 reads no clock and owns no thread or socket.
 
 pub mod base;
+pub mod capi;
 pub mod codec;
 pub mod device;
 pub mod engine;

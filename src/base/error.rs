@@ -109,6 +109,7 @@ error_codes! {
     TooManyRequests = -7, "too_many_requests", "A rate or count limit was reached; wait and try again.";
     TooLarge = -8, "too_large", "A message or field is over its size limit.";
     Malformed = -9, "malformed", "A message is not in the form that the protocol asks for.";
+    InCallback = -10, "in_callback", "That cannot be done inside a callback; do it after the callback has returned.";
 
     // Tokens
     TokenMissing = -100, "token_missing", "No token was given. Mint one with `trill token` or in your backend.";

@@ -21,6 +21,8 @@ pub(super) struct EventSender {
 #[allow(clippy::large_enum_variant, reason = "nearly all of them are the large one")]
 enum Item {
     Event(Event),
+    /// What the app wants done where its events are delivered, in order with them.
+    Run(Box<dyn FnOnce() + Send>),
     /// The engine is shut down; what comes after this is not delivered.
     End,
 }
@@ -38,6 +40,11 @@ impl EventSender {
         }
         // Without a receiver the app has no interest.
         let _ = self.queue.send(Item::Event(event));
+    }
+
+    pub fn run(&self, work: Box<dyn FnOnce() + Send>) {
+        // As above; the work is then dropped.
+        let _ = self.queue.send(Item::Run(work));
     }
 
     pub fn close(&self) {
@@ -69,23 +76,26 @@ impl EventQueue {
 
     /// Waits without limit when there is no deadline.
     fn take(&self, deadline: Option<Instant>) -> Result<Event, NoEvent> {
-        if self.ended.load(Relaxed) {
-            return Err(NoEvent::ShutDown);
-        }
-        let item = match deadline {
-            Some(deadline) => self.queue.recv_deadline(deadline).map_err(|e| match e {
-                crossbeam_channel::RecvTimeoutError::Timeout => NoEvent::TimedOut,
-                crossbeam_channel::RecvTimeoutError::Disconnected => NoEvent::ShutDown,
-            })?,
-            None => self.queue.recv().map_err(|_| NoEvent::ShutDown)?,
-        };
-        match item {
-            Item::Event(event) => Ok(event),
-            Item::End => {
-                self.ended.store(true, Relaxed);
-                Err(NoEvent::ShutDown)
+        while !self.ended.load(Relaxed) {
+            let item = match deadline {
+                Some(deadline) => self.queue.recv_deadline(deadline).map_err(|e| match e {
+                    crossbeam_channel::RecvTimeoutError::Timeout => NoEvent::TimedOut,
+                    crossbeam_channel::RecvTimeoutError::Disconnected => NoEvent::ShutDown,
+                })?,
+                None => self.queue.recv().map_err(|_| NoEvent::ShutDown)?,
+            };
+            match item {
+                Item::Event(event) => return Ok(event),
+                Item::Run(work) => {
+                    // Work that panics has harmed itself, not the queue.
+                    if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                        tracing::error!("what the app wanted done between events panicked");
+                    }
+                }
+                Item::End => self.ended.store(true, Relaxed),
             }
         }
+        Err(NoEvent::ShutDown)
     }
 }
 
@@ -171,6 +181,19 @@ mod tests {
     fn an_empty_queue_is_told_from_a_closed_one() {
         let (_sender, queue) = queue();
         assert_eq!(queue.next(Duration::ZERO).unwrap_err(), NoEvent::TimedOut);
+    }
+
+    #[test]
+    fn work_runs_in_order_with_the_events_on_the_thread_that_takes_them() {
+        let (sender, queue) = queue();
+        let (ran, runs) = std::sync::mpsc::channel();
+        let taker = thread::current().id();
+        sender.send(kept());
+        sender.run(Box::new(move || ran.send(thread::current().id()).unwrap()));
+        assert!(queue.next(LONG).is_ok());
+        assert!(runs.try_recv().is_err(), "the event came first");
+        assert_eq!(queue.next(Duration::ZERO).unwrap_err(), NoEvent::TimedOut);
+        assert_eq!(runs.try_recv(), Ok(taker));
     }
 
     #[test]

@@ -267,6 +267,12 @@ impl Engine {
         self.in_session(session, async move |handle| handle.stats().await)
     }
 
+    /// Runs `work` where events are delivered, in order with them: on the event thread, or on the thread that waits in
+    /// [`EventQueue::next`]. Dropped without having run when the engine is shut down first, or nobody takes events.
+    pub fn run_with_events(&self, work: impl FnOnce() + Send + 'static) {
+        self.shared.events.run(Box::new(work));
+    }
+
     /// Leaves all sessions, logs out, and stops. Takes [`SHUT_DOWN_LIMIT`] at most, also with the network dead. After it
     /// returns, no callback runs (save the one that it was called from). Operations that are under way fail with
     /// `shut_down`.

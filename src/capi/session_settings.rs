@@ -1,0 +1,279 @@
+//! What a session sends and where it plays to.
+//!
+//! All that is zero is a default. The defaults send nothing and play to nowhere but the callbacks.
+
+use super::boundary::{StructIn, choice, invalid, optional_string_in, struct_in};
+use super::session_callbacks::{Pushes, Session};
+use crate::base::{ErrorCode, Result};
+use crate::device::{AudioInput, AudioOutput, AudioSink, VideoInput, VideoOutput, audio_push, video_push};
+use crate::engine::SessionSettings;
+use crate::media::frame::AudioFrame;
+use std::ffi::c_char;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// No audio is sent.
+pub const TRILL_AUDIO_SOURCE_NONE: i32 = 0;
+/// A sine tone, 12 dB below overload.
+pub const TRILL_AUDIO_SOURCE_TONE: i32 = 1;
+/// A WAV file of any rate and channels, in real time.
+pub const TRILL_AUDIO_SOURCE_FILE: i32 = 2;
+/// What the app pushes with trill_session_push_audio.
+pub const TRILL_AUDIO_SOURCE_PUSHED: i32 = 3;
+
+/// No video is sent.
+pub const TRILL_VIDEO_SOURCE_NONE: i32 = 0;
+/// A moving picture with a frame number in it.
+pub const TRILL_VIDEO_SOURCE_TEST_PICTURE: i32 = 1;
+/// A Y4M file (4:2:0, 8 bit), in real time.
+pub const TRILL_VIDEO_SOURCE_FILE: i32 = 2;
+/// What the app pushes with trill_session_push_video.
+pub const TRILL_VIDEO_SOURCE_PUSHED: i32 = 3;
+
+/// How to be in a session. Start from TRILL_SESSION_SETTINGS_INIT; zero means default.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct trill_session_settings {
+    pub struct_size: usize,
+    /// TRILL_AUDIO_SOURCE_*.
+    pub audio_source: i32,
+    /// Of TRILL_AUDIO_SOURCE_FILE: not 0 for over and over.
+    pub audio_looped: i32,
+    /// Of TRILL_AUDIO_SOURCE_FILE.
+    pub audio_file: *const c_char,
+    /// Of TRILL_AUDIO_SOURCE_TONE, in Hz; 0 for 440.
+    pub audio_tone_hz: f32,
+    /// Of TRILL_AUDIO_SOURCE_PUSHED, in Hz, 4,000 to 384,000; 0 for 48,000.
+    pub audio_sample_rate: u32,
+    /// Of TRILL_AUDIO_SOURCE_PUSHED, 1 to 32; 0 for 1. They are mixed down: calls are mono.
+    pub audio_channels: u32,
+    /// 6,000 to 510,000 bit/s; 0 for 32,000.
+    pub audio_bitrate_bps: u32,
+    /// TRILL_VIDEO_SOURCE_*.
+    pub video_source: i32,
+    /// Of TRILL_VIDEO_SOURCE_FILE: not 0 for over and over.
+    pub video_looped: i32,
+    /// Of TRILL_VIDEO_SOURCE_FILE.
+    pub video_file: *const c_char,
+    /// The largest picture sent, in pixels, and the size of the test picture; 0 for 1280.
+    pub video_width: u32,
+    /// As video_width; 0 for 720.
+    pub video_height: u32,
+    /// The most pictures sent in a second, 1 to 120; 0 for 30.
+    pub video_fps: u32,
+    /// 30,000 to 20,000,000 bit/s; 0 for 1,500,000.
+    pub video_bitrate_bps: u32,
+    /// Not 0: no video is sent, and none is received, whatever else is said here.
+    pub audio_only: i32,
+    /// Not 0: nothing is captured or sent until trill_session_set_muted says so.
+    pub start_audio_muted: i32,
+    /// As start_audio_muted, for video.
+    pub start_video_paused: i32,
+    /// Where the mix of all the others goes to, beside the callback audio_frame: a WAV file, made anew. NULL for none.
+    pub audio_output_file: *const c_char,
+    /// Where each picture goes to, beside the callback video_frame: a folder that gets a Y4M file for each track, named by
+    /// its id. NULL for none.
+    pub video_output_folder: *const c_char,
+    /// Not 0: tracks are received only when trill_session_subscribe asks for them.
+    pub manual_subscribe: i32,
+    /// How long a broken connection is tried to be restored, in ms; 0 for 20,000.
+    pub reconnect_timeout_ms: u32,
+}
+
+// SAFETY: numbers and pointers.
+unsafe impl StructIn for trill_session_settings {}
+
+/// The engine's settings, and the app's ends of what it pushes. Opens the files to be written.
+///
+/// Errors: `invalid_argument`, `media_file`.
+pub(super) fn read(given: *const trill_session_settings, session: &Arc<Session>) -> Result<(SessionSettings, Pushes)> {
+    let given = super::boundary::optional_struct_in(given, "settings")?;
+    let mut settings = SessionSettings::default();
+    let mut pushes = Pushes::default();
+    settings.microphone = audio_input(&given, &mut pushes)?;
+    settings.microphone_muted = given.start_audio_muted != 0;
+    settings.camera_muted = given.start_video_paused != 0;
+    unless_zero(&mut settings.audio_bitrate_bps, given.audio_bitrate_bps);
+    unless_zero(&mut settings.video_bitrate_bps, given.video_bitrate_bps);
+    unless_zero(&mut settings.video.max_width, given.video_width);
+    unless_zero(&mut settings.video.max_height, given.video_height);
+    unless_zero(&mut settings.video.max_fps, given.video_fps);
+    if given.audio_only == 0 {
+        settings.camera = video_input(&given, &settings, &mut pushes)?;
+    }
+    settings.machine.auto_subscribe = given.manual_subscribe == 0;
+    if given.reconnect_timeout_ms != 0 {
+        settings.machine.reconnect_timeout = Duration::from_millis(given.reconnect_timeout_ms.into());
+    }
+    outputs(&given, session, &mut settings)?;
+    Ok((settings, pushes))
+}
+
+/// Whether pictures of the others are not wanted.
+pub(super) fn is_audio_only(given: *const trill_session_settings) -> Result<bool> {
+    if given.is_null() {
+        return Ok(false);
+    }
+    Ok(struct_in(given, "settings")?.audio_only != 0)
+}
+
+fn unless_zero(setting: &mut u32, given: u32) {
+    if given != 0 {
+        *setting = given;
+    }
+}
+
+fn audio_input(given: &trill_session_settings, pushes: &mut Pushes) -> Result<AudioInput> {
+    #[derive(Clone, Copy)]
+    enum Source {
+        None,
+        Tone,
+        File,
+        Pushed,
+    }
+    let known = [
+        (TRILL_AUDIO_SOURCE_NONE, Source::None),
+        (TRILL_AUDIO_SOURCE_TONE, Source::Tone),
+        (TRILL_AUDIO_SOURCE_FILE, Source::File),
+        (TRILL_AUDIO_SOURCE_PUSHED, Source::Pushed),
+    ];
+    Ok(match choice(given.audio_source, "settings.audio_source", &known)? {
+        Source::None => AudioInput::None,
+        Source::Tone if given.audio_tone_hz == 0.0 => AudioInput::Tone { hz: 440.0 },
+        Source::Tone => AudioInput::Tone { hz: given.audio_tone_hz },
+        Source::File => {
+            AudioInput::File { path: path(given.audio_file, "settings.audio_file")?, looped: given.audio_looped != 0 }
+        }
+        Source::Pushed => {
+            let rate = if given.audio_sample_rate == 0 { 48_000 } else { given.audio_sample_rate };
+            let channels = given.audio_channels.max(1);
+            let channels = u16::try_from(channels)
+                .map_err(|_| invalid(format!("settings.audio_channels is {channels}; 1 to 32 are taken")))?;
+            let (push, source) = audio_push(rate, channels)?;
+            pushes.audio = Some((push, channels.into()));
+            AudioInput::Custom(source)
+        }
+    })
+}
+
+fn video_input(given: &trill_session_settings, settings: &SessionSettings, pushes: &mut Pushes) -> Result<VideoInput> {
+    #[derive(Clone, Copy)]
+    enum Source {
+        None,
+        TestPicture,
+        File,
+        Pushed,
+    }
+    let known = [
+        (TRILL_VIDEO_SOURCE_NONE, Source::None),
+        (TRILL_VIDEO_SOURCE_TEST_PICTURE, Source::TestPicture),
+        (TRILL_VIDEO_SOURCE_FILE, Source::File),
+        (TRILL_VIDEO_SOURCE_PUSHED, Source::Pushed),
+    ];
+    Ok(match choice(given.video_source, "settings.video_source", &known)? {
+        Source::None => VideoInput::None,
+        Source::TestPicture => VideoInput::TestPicture {
+            width: settings.video.max_width,
+            height: settings.video.max_height,
+            fps: settings.video.max_fps,
+        },
+        Source::File => {
+            VideoInput::File { path: path(given.video_file, "settings.video_file")?, looped: given.video_looped != 0 }
+        }
+        Source::Pushed => {
+            let (push, source) = video_push();
+            pushes.video = Some(push);
+            VideoInput::Custom(source)
+        }
+    })
+}
+
+fn path(pointer: *const c_char, name: &str) -> Result<PathBuf> {
+    let text = optional_string_in(pointer, name)?;
+    text.map(PathBuf::from).ok_or_else(|| invalid(format!("{name} is NULL, but the source is a file")))
+}
+
+fn outputs(given: &trill_session_settings, session: &Arc<Session>, settings: &mut SessionSettings) -> Result<()> {
+    let file = optional_string_in(given.audio_output_file, "settings.audio_output_file")?;
+    let mut file = file.map(|path| AudioOutput::Wav { path: path.into() }.open()).transpose()?;
+    let mix = session.clone();
+    let mut frames = 0;
+    settings.speaker = if file.is_some() || session.wants_audio() {
+        AudioOutput::Custom(Box::new(Tee(move |frame: &AudioFrame| {
+            mix.audio_frame(None, frame, frames);
+            frames += 1;
+            file.as_mut().map_or(Ok(()), |file| file.play(frame))
+        })))
+    } else {
+        AudioOutput::None
+    };
+    if session.wants_participant_audio() {
+        let taps = session.clone();
+        settings.audio_taps = Some(Box::new(move |identity, _| {
+            let (tap, identity, mut frames) = (taps.clone(), identity.to_string(), 0);
+            Some(Box::new(Tee(move |frame: &AudioFrame| {
+                tap.audio_frame(Some(&identity), frame, frames);
+                frames += 1;
+                Ok(())
+            })))
+        }));
+    }
+    let folder = optional_string_in(given.video_output_folder, "settings.video_output_folder")?.map(PathBuf::from);
+    if let Some(folder) = &folder
+        && !folder.is_dir()
+    {
+        let what = format!("settings.video_output_folder: {} is not a folder; make it first", folder.display());
+        return Err(crate::base::Error::new(ErrorCode::MediaFile, what));
+    }
+    let shows = session.clone();
+    settings.video_outputs = Box::new(move |identity, track, _| {
+        let file =
+            folder.as_deref().map(|folder| VideoOutput::Y4m { path: picture_file(folder, track.as_str()) }.open());
+        let mut file = match file.transpose() {
+            Ok(file) => file,
+            Err(error) => {
+                tracing::warn!(%error, %track, "a track's pictures are not written");
+                None
+            }
+        };
+        if file.is_none() && !shows.wants_video() {
+            return VideoOutput::None;
+        }
+        let (show, identity, track) = (shows.clone(), identity.to_string(), track.to_string());
+        VideoOutput::Callback(Box::new(move |frame| {
+            show.video_frame(&identity, &track, frame);
+            if let Some(sink) = &mut file
+                && let Err(error) = sink.show(frame)
+            {
+                tracing::warn!(%error, %track, "a track's pictures are not written any more");
+                file = None;
+            }
+        }))
+    });
+    Ok(())
+}
+
+/// A track's id comes from the server: it may not lead out of the folder.
+fn picture_file(folder: &Path, track: &str) -> PathBuf {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' };
+    folder.join(format!("{}.y4m", track.chars().map(safe).collect::<String>()))
+}
+
+struct Tee<F>(F);
+
+impl<F: FnMut(&AudioFrame) -> Result<()> + Send> AudioSink for Tee<F> {
+    fn play(&mut self, frame: &AudioFrame) -> Result<()> {
+        (self.0)(frame)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_track_named_by_a_hostile_server_stays_in_the_folder() {
+        assert_eq!(picture_file(Path::new("out"), "../../TR_a/b"), Path::new("out/______TR_a_b.y4m"));
+    }
+}

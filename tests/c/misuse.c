@@ -1,0 +1,300 @@
+/* What an app can do wrong, without a server: each is refused with its status and a text, and nothing breaks. */
+#include "check.h"
+
+static int called, dropped;
+
+static void on_user(void *ud, int32_t status, const trill_user *user, const trill_error *error) {
+    *(int32_t *)ud = status;
+    CHECK(user == NULL && error != NULL && error->status == status && error->message[0] != 0);
+    count(&called);
+}
+
+static void on_call(void *ud, int32_t status, const trill_call *call, const trill_error *error) {
+    *(int32_t *)ud = status;
+    CHECK(call == NULL && error != NULL);
+    count(&called);
+}
+
+static void on_done(void *ud, int32_t status, const trill_error *error) {
+    *(int32_t *)ud = status;
+    CHECK((status == 0) == (error == NULL));
+    count(&called);
+}
+
+static void on_statistics(void *ud, int32_t status, const trill_statistics *statistics, const trill_error *error) {
+    *(int32_t *)ud = status;
+    CHECK(statistics == NULL && error != NULL);
+    count(&called);
+}
+
+static void never(void *ud, int32_t status, const trill_error *error) {
+    (void)ud, (void)status, (void)error;
+    CHECK(!"a completion of a call that was refused");
+}
+
+static void drop(void *ud) {
+    CHECK(ud == &dropped);
+    count(&dropped);
+}
+
+static void free_inside(void *ud, int32_t status, const trill_error *error) {
+    CHECK(status == TRILL_STATUS_OK && error == NULL);
+    CHECK(trill_engine_free(ud) == TRILL_STATUS_IN_CALLBACK);
+    CHECK(trill_engine_next_event(ud, 0, NULL, NULL) != TRILL_STATUS_OK);
+    count(&called);
+}
+
+/* Refused with that status, and a text. */
+#define REFUSED(expected, call)                                                                                        \
+    do {                                                                                                               \
+        trill_error *refusal = NULL;                                                                                   \
+        trill_error **error = &refusal;                                                                                \
+        int32_t status = (call);                                                                                       \
+        if (status != (expected)) {                                                                                    \
+            fprintf(stderr, "%s:%d: %s: %s\n", __FILE__, __LINE__, #call, trill_status_name(status));                  \
+            exit(1);                                                                                                   \
+        }                                                                                                              \
+        CHECK(refusal != NULL && refusal->status == status && strlen(refusal->message) > 5);                           \
+        trill_error_free(refusal);                                                                                     \
+    } while (0)
+
+#define WRONG(call) REFUSED(TRILL_STATUS_INVALID_ARGUMENT, call)
+
+static void null_pointers(trill_engine *e) {
+    trill_engine *none = NULL;
+    trill_user *user = NULL;
+    trill_call *call = NULL;
+    trill_participants *participants = NULL;
+    trill_event *event = NULL;
+    trill_call_listener listener = TRILL_CALL_LISTENER_INIT;
+    trill_video_frame frame = TRILL_VIDEO_FRAME_INIT;
+    (void)frame;
+    WRONG(trill_engine_new(NULL, NULL, NULL, error));
+    WRONG(trill_engine_next_event(none, 0, &event, error));
+    WRONG(trill_engine_next_event(e, 0, NULL, error));
+    WRONG(trill_login(none, "http://x", "t", NULL, NULL, error));
+    WRONG(trill_login(e, NULL, "t", NULL, NULL, error));
+    WRONG(trill_login(e, "http://x", NULL, NULL, NULL, error));
+    WRONG(trill_logout(none, NULL, NULL, error));
+    WRONG(trill_logged_in_user(none, &user, error));
+    WRONG(trill_logged_in_user(e, NULL, error));
+    WRONG(trill_call_initiate(none, "bob", 1, NULL, NULL, NULL, error));
+    WRONG(trill_call_initiate(e, NULL, 1, NULL, NULL, NULL, error));
+    WRONG(trill_call_accept(none, "s", NULL, NULL, error));
+    WRONG(trill_call_accept(e, NULL, NULL, NULL, error));
+    WRONG(trill_call_reject(none, "s", TRILL_REJECT_BUSY, NULL, NULL, error));
+    WRONG(trill_call_reject(e, NULL, TRILL_REJECT_BUSY, NULL, NULL, error));
+    WRONG(trill_call_cancel(none, "s", NULL, NULL, error));
+    WRONG(trill_call_cancel(e, NULL, NULL, NULL, error));
+    WRONG(trill_call_end(none, "s", NULL, NULL, error));
+    WRONG(trill_call_end(e, NULL, NULL, NULL, error));
+    WRONG(trill_call_details(none, "s", NULL, NULL, error));
+    WRONG(trill_call_details(e, NULL, NULL, NULL, error));
+    WRONG(trill_call_active(none, &call, error));
+    WRONG(trill_call_active(e, NULL, error));
+    WRONG(trill_call_clear_active(none, NULL, NULL, error));
+    WRONG(trill_call_listener_add(none, "l", &listener, error));
+    WRONG(trill_call_listener_add(e, NULL, &listener, error));
+    WRONG(trill_call_listener_add(e, "l", NULL, error));
+    WRONG(trill_call_listener_remove(none, "l", error));
+    WRONG(trill_call_listener_remove(e, NULL, error));
+    WRONG(trill_session_token(none, "s", NULL, NULL, error));
+    WRONG(trill_session_token(e, NULL, NULL, NULL, error));
+    WRONG(trill_session_start(none, "s", "http://x", "t", NULL, NULL, never, NULL, error));
+    WRONG(trill_session_start(e, NULL, "http://x", "t", NULL, NULL, never, NULL, error));
+    WRONG(trill_session_start(e, "s", NULL, "t", NULL, NULL, never, NULL, error));
+    WRONG(trill_session_start(e, "s", "http://x", NULL, NULL, NULL, never, NULL, error));
+    WRONG(trill_session_end(none, "s", never, NULL, error));
+    WRONG(trill_session_end(e, NULL, never, NULL, error));
+    WRONG(trill_session_set_muted(e, NULL, 1, 1, never, NULL, error));
+    WRONG(trill_session_unpublish(e, NULL, 1, never, NULL, error));
+    WRONG(trill_session_subscribe(e, NULL, "t", 1, never, NULL, error));
+    WRONG(trill_session_subscribe(e, "s", NULL, 1, never, NULL, error));
+    WRONG(trill_session_send_data(e, NULL, NULL, 0, NULL, 1, NULL, 0, never, NULL, error));
+    WRONG(trill_session_send_data(e, "s", NULL, 5, NULL, 1, NULL, 0, never, NULL, error));
+    WRONG(trill_session_send_data(e, "s", NULL, 0, NULL, 1, NULL, 3, never, NULL, error));
+    WRONG(trill_session_participants(e, NULL, &participants, error));
+    WRONG(trill_session_participants(e, "s", NULL, error));
+    WRONG(trill_session_statistics(e, NULL, NULL, NULL, error));
+    WRONG(trill_session_push_audio(e, NULL, NULL, 0, error));
+    WRONG(trill_session_push_audio_float(none, "s", NULL, 0, error));
+    WRONG(trill_session_push_video(e, NULL, &frame, error));
+    WRONG(trill_call_log_fetch(none, NULL, NULL, NULL, error));
+    CHECK(trill_engine_free(NULL) == TRILL_STATUS_OK);
+    trill_error_free(NULL);
+    trill_user_free(NULL);
+    trill_call_free(NULL);
+    trill_participants_free(NULL);
+    trill_event_free(NULL);
+    /* An error that nobody wants. */
+    CHECK(trill_logout(NULL, NULL, NULL, NULL) == TRILL_STATUS_INVALID_ARGUMENT);
+    CHECK(user == NULL && call == NULL && participants == NULL && event == NULL);
+}
+
+static void wrong_values(trill_engine *e) {
+    trill_session_settings settings = TRILL_SESSION_SETTINGS_INIT;
+    trill_session_callbacks callbacks = TRILL_SESSION_CALLBACKS_INIT;
+    trill_call_options options = TRILL_CALL_OPTIONS_INIT;
+    trill_call_log_filter filter = TRILL_CALL_LOG_FILTER_INIT;
+    trill_engine_config config = TRILL_ENGINE_CONFIG_INIT;
+    trill_engine *out = NULL;
+    char *long_text = malloc(100000);
+    int i;
+    const int32_t wrong[] = {-1, 99, INT32_MIN, INT32_MAX};
+    for (i = 0; i < 4; i++) {
+        WRONG(trill_call_initiate(e, "bob", wrong[i], NULL, NULL, NULL, error));
+        WRONG(trill_call_reject(e, "s", wrong[i], NULL, NULL, error));
+        WRONG(trill_session_set_muted(e, "s", wrong[i], 1, never, NULL, error));
+        WRONG(trill_log_set(wrong[i], NULL, NULL, error));
+        options.receiver_type = wrong[i];
+        WRONG(trill_call_initiate(e, "bob", TRILL_CALL_TYPE_AUDIO, &options, NULL, NULL, error));
+        filter.status = wrong[i];
+        WRONG(trill_call_log_fetch(e, &filter, NULL, NULL, error));
+        settings.audio_source = wrong[i];
+        WRONG(trill_session_start(e, "s", "http://x", "t", &settings, NULL, never, NULL, error));
+        settings.audio_source = 0;
+        settings.video_source = wrong[i];
+        WRONG(trill_session_start(e, "s", "http://x", "t", &settings, NULL, never, NULL, error));
+        settings.video_source = 0;
+    }
+    options.receiver_type = 0;
+    options.metadata = "{";
+    WRONG(trill_call_initiate(e, "bob", TRILL_CALL_TYPE_AUDIO, &options, NULL, NULL, error));
+    WRONG(trill_login(e, "http://\xff", "t", NULL, NULL, error));
+    WRONG(trill_call_accept(e, "a\xc3", NULL, NULL, error));
+    WRONG(trill_call_accept(e, "", NULL, NULL, error));
+    WRONG(trill_call_listener_remove(e, "nobody", error));
+    config.worker_threads = 17;
+    WRONG(trill_engine_new(&config, NULL, &out, error));
+    memset(long_text, 'x', 99999);
+    long_text[99999] = 0;
+    REFUSED(TRILL_STATUS_TOO_LARGE, trill_login(e, "http://x", long_text, NULL, NULL, error));
+    REFUSED(TRILL_STATUS_TOO_LARGE,
+            trill_session_send_data(e, "s", (uint8_t *)long_text, 99999, NULL, 1, NULL, 0, never, NULL, error));
+    free(long_text);
+    /* A start that is refused leaves the user_data to the app. */
+    callbacks.user_data = &dropped;
+    callbacks.drop_user_data = drop;
+    settings.audio_source = TRILL_AUDIO_SOURCE_FILE;
+    WRONG(trill_session_start(e, "s", "http://x", "t", &settings, &callbacks, never, NULL, error));
+    settings.audio_source = TRILL_AUDIO_SOURCE_NONE;
+    settings.video_output_folder = "/nowhere/at/all";
+    REFUSED(TRILL_STATUS_MEDIA_FILE,
+            trill_session_start(e, "s", "http://x", "t", &settings, &callbacks, never, NULL, error));
+    CHECK(dropped == 0);
+}
+
+static void versions(trill_engine *e) {
+    struct {
+        trill_call_options options;
+        uint64_t newer;
+    } future;
+    trill_call_options options = TRILL_CALL_OPTIONS_INIT;
+    int32_t status = 0;
+    int before;
+    memset(&future, 0, sizeof future);
+    future.options.struct_size = sizeof future;
+    before = called;
+    OK(trill_call_initiate(e, "bob", TRILL_CALL_TYPE_AUDIO, &future.options, on_call, &status, error));
+    wait_for("the answer", &called, before + 1);
+    CHECK(status == TRILL_STATUS_NOT_LOGGED_IN);
+    future.newer = 1;
+    WRONG(trill_call_initiate(e, "bob", TRILL_CALL_TYPE_AUDIO, &future.options, NULL, NULL, error));
+    /* An older program's struct ends before the metadata: what follows is not ours to read. */
+    options.struct_size = offsetof(trill_call_options, metadata);
+    options.metadata = (const char *)1;
+    OK(trill_call_initiate(e, "bob", TRILL_CALL_TYPE_AUDIO, &options, NULL, NULL, error));
+    options.struct_size = 0;
+    WRONG(trill_call_initiate(e, "bob", TRILL_CALL_TYPE_AUDIO, &options, NULL, NULL, error));
+}
+
+static void stale_ids(trill_engine *e) {
+    trill_participants *participants = NULL;
+    trill_call *call = NULL;
+    trill_user *user = NULL;
+    trill_video_frame frame = TRILL_VIDEO_FRAME_INIT;
+    int16_t samples[2] = {0, 0};
+    int32_t status = 0;
+    int before = called;
+    OK(trill_call_accept(e, "gone", on_call, &status, error));
+    wait_for("the answer", &called, before + 1);
+    CHECK(status == TRILL_STATUS_NOT_LOGGED_IN);
+    OK(trill_session_end(e, "gone", on_done, &status, error));
+    wait_for("the answer", &called, before + 2);
+    CHECK(status == TRILL_STATUS_SESSION_NOT_FOUND);
+    OK(trill_session_statistics(e, "gone", on_statistics, &status, error));
+    wait_for("the answer", &called, before + 3);
+    CHECK(status == TRILL_STATUS_SESSION_NOT_FOUND);
+    REFUSED(TRILL_STATUS_SESSION_NOT_FOUND, trill_session_participants(e, "gone", &participants, error));
+    REFUSED(TRILL_STATUS_SESSION_NOT_FOUND, trill_session_push_audio(e, "gone", samples, 2, error));
+    REFUSED(TRILL_STATUS_SESSION_NOT_FOUND, trill_session_push_video(e, "gone", &frame, error));
+    REFUSED(TRILL_STATUS_NOT_LOGGED_IN, trill_logged_in_user(e, &user, error));
+    REFUSED(TRILL_STATUS_CALL_NOT_FOUND, trill_call_active(e, &call, error));
+}
+
+int main(void) {
+    trill_engine_callbacks callbacks = TRILL_ENGINE_CALLBACKS_INIT;
+    trill_call_listener listener = TRILL_CALL_LISTENER_INIT;
+    trill_session_callbacks session = TRILL_SESSION_CALLBACKS_INIT;
+    trill_engine *engine = NULL, *polled = NULL;
+    trill_event *event = NULL;
+    int32_t status = 0;
+    int before;
+
+    CHECK(strcmp(trill_status_name(TRILL_STATUS_CALLING_SELF), "calling_self") == 0);
+    CHECK(strcmp(trill_status_name(TRILL_STATUS_OK), "ok") == 0 && strcmp(trill_status_name(7), "unknown") == 0);
+    CHECK(strlen(trill_status_text(TRILL_STATUS_IN_CALLBACK)) > 10 && strlen(trill_status_text(12345)) > 10);
+
+    callbacks.user_data = &dropped;
+    callbacks.drop_user_data = drop;
+    OK(trill_engine_new(NULL, &callbacks, &engine, error));
+    OK(trill_engine_new(NULL, NULL, &polled, error));
+    null_pointers(engine);
+    wrong_values(engine);
+    versions(engine);
+    stale_ids(engine);
+    REFUSED(TRILL_STATUS_NOT_SUPPORTED, trill_engine_next_event(engine, 0, &event, error));
+    REFUSED(TRILL_STATUS_TIMED_OUT, trill_engine_next_event(polled, 0, &event, error));
+
+    /* Inside a callback, on both kinds of engine. */
+    before = called;
+    OK(trill_logout(engine, free_inside, engine, error));
+    wait_for("the logout", &called, before + 1);
+    OK(trill_logout(polled, free_inside, polled, error));
+    while (called < before + 2) {
+        CHECK(trill_engine_next_event(polled, 100, &event, NULL) == TRILL_STATUS_TIMED_OUT);
+    }
+
+    /* A listener of the same id replaces the earlier one, whose user_data is released. */
+    listener.user_data = &dropped;
+    listener.drop_user_data = drop;
+    OK(trill_call_listener_add(engine, "l", &listener, error));
+    OK(trill_call_listener_add(engine, "l", &listener, error));
+    CHECK(dropped == 1);
+    OK(trill_call_listener_remove(engine, "l", error));
+    CHECK(dropped == 2);
+
+    /* A session that cannot be, on the other hand, is told of once. */
+    session.user_data = &dropped;
+    session.drop_user_data = drop;
+    before = called;
+    OK(trill_session_start(engine, "s", "http://127.0.0.1:1", "t", NULL, &session, on_done, &status, error));
+    wait_for("the failure", &called, before + 1);
+    CHECK(status == TRILL_STATUS_SERVER_UNREACHABLE);
+    wait_for("the user_data", &dropped, 3);
+
+    /* Freed while operations run: each completion is called, and the engine is gone. */
+    before = called;
+    OK(trill_login(polled, "http://127.0.0.1:1", "t", on_user, &status, error));
+    CHECK(trill_engine_free(polled) == TRILL_STATUS_OK);
+    CHECK(called == before + 1);
+    OK(trill_login(engine, "http://192.0.2.1:9", "t", on_user, &status, error));
+    CHECK(trill_engine_free(engine) == TRILL_STATUS_OK);
+    CHECK(called == before + 2);
+    CHECK(dropped == 4);
+    CHECK(trill_engine_free(engine) == TRILL_STATUS_INVALID_ARGUMENT);
+    WRONG(trill_login(engine, "http://x", "t", on_user, &status, error));
+    CHECK(called == before + 2);
+    printf("refused\n");
+    return 0;
+}
