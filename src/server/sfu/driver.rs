@@ -298,11 +298,8 @@ mod tests {
 
         assert!(handle.send(Command::Panic).await.is_ok());
         let mut farewell = false;
-        loop {
-            match messages.recv().await.expect("the client is told before the room is gone") {
-                ToClient::Message(message) => farewell |= matches!(*message, signal_response::Message::Leave(_)),
-                ToClient::Close => break,
-            }
+        while let ToClient::Message(message) = messages.recv().await.expect("the client is told before its end") {
+            farewell |= matches!(*message, signal_response::Message::Leave(_));
         }
         assert!(farewell);
         let closed = RoomEvent::Closed { room: faulty.clone(), reason: CloseReason::Fault };
