@@ -1105,6 +1105,9 @@ int32_t trill_call_listener_remove(trill_engine *engine,
 /** What the app pushes with trill_session_push_audio. */
 #define TRILL_AUDIO_SOURCE_PUSHED 3
 
+/** The machine's microphone. */
+#define TRILL_AUDIO_SOURCE_MICROPHONE 4
+
 /** No video is sent. */
 #define TRILL_VIDEO_SOURCE_NONE 0
 
@@ -1116,6 +1119,9 @@ int32_t trill_call_listener_remove(trill_engine *engine,
 
 /** What the app pushes with trill_session_push_video. */
 #define TRILL_VIDEO_SOURCE_PUSHED 3
+
+/** A camera of the machine's, in its format that comes nearest to the size and rate of the settings. */
+#define TRILL_VIDEO_SOURCE_CAMERA 4
 
 /** How to be in a session. Start from TRILL_SESSION_SETTINGS_INIT; zero means default. */
 struct trill_session_settings {
@@ -1165,6 +1171,14 @@ struct trill_session_settings {
     int32_t manual_subscribe;
     /** How long a broken connection is tried to be restored, in ms; 0 for 20,000. */
     uint32_t reconnect_timeout_ms;
+    /** Of TRILL_AUDIO_SOURCE_MICROPHONE: its name or id; NULL for the machine's default. */
+    const char *microphone;
+    /** Of TRILL_VIDEO_SOURCE_CAMERA: its name or id; NULL for the first one. */
+    const char *camera;
+    /** Not 0: the mix of all the others is played on a speaker of the machine's. */
+    int32_t play;
+    /** Which one, by name or id; NULL for the machine's default. */
+    const char *speaker;
 };
 
 /* ==================================================================================================================== */
@@ -1254,7 +1268,8 @@ struct trill_session_callbacks {
  * one of TRILL_STATUS_TOKEN_*, TRILL_STATUS_NOT_YET_ACCEPTED, TRILL_STATUS_ROOM_FULL, TRILL_STATUS_MEDIA_FILE,
  * TRILL_STATUS_DEVICE_UNAVAILABLE, TRILL_STATUS_INVALID_ARGUMENT or TRILL_STATUS_TIMED_OUT.
  *
- * Status: TRILL_STATUS_ALREADY_JOINED (this engine is in it), TRILL_STATUS_MEDIA_FILE (an output cannot be written).
+ * Status: TRILL_STATUS_ALREADY_JOINED (this engine is in it), TRILL_STATUS_MEDIA_FILE (an output cannot be written),
+ * TRILL_STATUS_DEVICE_UNAVAILABLE (the speaker), TRILL_STATUS_NOT_SUPPORTED (a library built without devices).
  */
 int32_t trill_session_start(trill_engine *engine,
                             const char *session_id,

@@ -12,12 +12,23 @@
 //! | 2 | [`codec`] | Opus and VP8 behind two small traits each |
 //! | 2 | [`device`] | where media comes from and goes to: files, tones, callbacks, microphone and speaker |
 //! | 2 | [`processing`] | echo, noise and rumble out of a captured voice, and its level right |
-//! | 2 | [`transport`] | WebRTC peer connections, behind one seam |
 //! | 2 | [`testkit`] | bad networks from a seed, and media that tells its own delay and loss: pure as well |
+//! | 2 | [`transport`] | WebRTC peer connections, behind one seam |
+//! | 3 | [`engine`] | one device of one user: where all of the above meets clocks, threads and sockets |
 //! | 4 | [`capi`] | the C ABI over the engine: include/trill.h is written from it |
-//! | 4 | `server` | the server its owner hosts: HTTP, ringing, the call store, sessions |
+//! | 4 | `server` | what its owner hosts: HTTP, ringing, the call store, LiveKit signalling and the SFU |
+//! | 5 | `bin/trill` | the command: `serve`, `call`, `answer`, `logs`, `token` and tools |
 //!
 //! Imports go only downward (`tests/layering.rs`). Level 1 reads no clock and owns no thread or socket.
+//!
+//! # The way of a frame
+//!
+//! A source of [`device`] gives 20 ms of audio or a picture. A sender of [`engine::pipeline`] encodes it with [`codec`]
+//! and cuts it into RTP payloads with [`media`]. [`transport`] adds header extensions and SRTP and sends it. The
+//! server's `sfu` decrypts it, and writes it to each subscriber with that subscriber's sequence numbers. There
+//! [`transport`] hands it to a receiver of [`engine::pipeline`], in which the jitter buffer or the frame assembler of
+//! [`media`] brings order and [`codec`] decodes; the session's mixer adds up who talks, and a sink of [`device`] plays,
+//! writes or shows it. docs/architecture.md tells it with the files' names.
 
 pub mod base;
 pub mod capi;

@@ -149,3 +149,38 @@ fn two_phones_in_c_call_talk_hang_up_and_find_it_in_the_log() {
 fn a_call_is_clean_under_the_sanitizers() {
     hold_a_call(&["-fsanitize=address,undefined", "-fno-sanitize-recover"]);
 }
+
+#[test]
+fn the_examples_build_against_the_installed_library_with_cmake_and_pkg_config() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = folder.path().join("usr");
+    run(Command::new(Path::new(ROOT).join("scripts/install"))
+        .arg("--from")
+        .arg(library().parent().unwrap())
+        .arg(&prefix));
+    for example in ["minimal_call", "native_caller"] {
+        let (source, build) = (Path::new(ROOT).join("examples").join(example), folder.path().join(example));
+        run(Command::new("cmake")
+            .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()))
+            .arg("-S")
+            .arg(&source)
+            .arg("-B")
+            .arg(&build));
+        run(Command::new("cmake").arg("--build").arg(&build));
+        let usage = Command::new(build.join(example)).output().unwrap();
+        assert_eq!(usage.status.code(), Some(2), "it loads its library and tells how it is used");
+        assert!(String::from_utf8_lossy(&usage.stderr).starts_with("usage: "));
+    }
+    let flags = run(Command::new("pkg-config")
+        .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig"))
+        .args(["--cflags", "--libs", "trill"]));
+    let flags = String::from_utf8(flags.stdout).unwrap();
+    let program = folder.path().join("with_pkg_config");
+    run(Command::new("gcc")
+        .arg(Path::new(ROOT).join("examples/minimal_call/minimal_call.c"))
+        .args(flags.split_whitespace())
+        .arg("-o")
+        .arg(&program));
+    let usage = Command::new(&program).env("LD_LIBRARY_PATH", prefix.join("lib")).output().unwrap();
+    assert_eq!(usage.status.code(), Some(2));
+}

@@ -30,7 +30,8 @@ const MAX_DESTINATIONS: usize = 2000;
 /// one of TRILL_STATUS_TOKEN_*, TRILL_STATUS_NOT_YET_ACCEPTED, TRILL_STATUS_ROOM_FULL, TRILL_STATUS_MEDIA_FILE,
 /// TRILL_STATUS_DEVICE_UNAVAILABLE, TRILL_STATUS_INVALID_ARGUMENT or TRILL_STATUS_TIMED_OUT.
 ///
-/// Status: TRILL_STATUS_ALREADY_JOINED (this engine is in it), TRILL_STATUS_MEDIA_FILE (an output cannot be written).
+/// Status: TRILL_STATUS_ALREADY_JOINED (this engine is in it), TRILL_STATUS_MEDIA_FILE (an output cannot be written),
+/// TRILL_STATUS_DEVICE_UNAVAILABLE (the speaker), TRILL_STATUS_NOT_SUPPORTED (a library built without devices).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_session_start(
     engine: *mut trill_engine,

@@ -4,7 +4,7 @@
 
 use super::boundary::{StructIn, choice, invalid, optional_string_in, struct_in};
 use super::session_callbacks::{Pushes, Session};
-use crate::base::{ErrorCode, Result};
+use crate::base::{Error, ErrorCode, Result};
 use crate::device::{AudioInput, AudioOutput, AudioSink, VideoInput, VideoOutput, audio_push, video_push};
 use crate::engine::SessionSettings;
 use crate::media::frame::AudioFrame;
@@ -22,6 +22,9 @@ pub const TRILL_AUDIO_SOURCE_FILE: i32 = 2;
 /// What the app pushes with trill_session_push_audio.
 pub const TRILL_AUDIO_SOURCE_PUSHED: i32 = 3;
 
+/// The machine's microphone.
+pub const TRILL_AUDIO_SOURCE_MICROPHONE: i32 = 4;
+
 /// No video is sent.
 pub const TRILL_VIDEO_SOURCE_NONE: i32 = 0;
 /// A moving picture with a frame number in it.
@@ -30,6 +33,8 @@ pub const TRILL_VIDEO_SOURCE_TEST_PICTURE: i32 = 1;
 pub const TRILL_VIDEO_SOURCE_FILE: i32 = 2;
 /// What the app pushes with trill_session_push_video.
 pub const TRILL_VIDEO_SOURCE_PUSHED: i32 = 3;
+/// A camera of the machine's, in its format that comes nearest to the size and rate of the settings.
+pub const TRILL_VIDEO_SOURCE_CAMERA: i32 = 4;
 
 /// How to be in a session. Start from TRILL_SESSION_SETTINGS_INIT; zero means default.
 #[repr(C)]
@@ -79,6 +84,14 @@ pub struct trill_session_settings {
     pub manual_subscribe: i32,
     /// How long a broken connection is tried to be restored, in ms; 0 for 20,000.
     pub reconnect_timeout_ms: u32,
+    /// Of TRILL_AUDIO_SOURCE_MICROPHONE: its name or id; NULL for the machine's default.
+    pub microphone: *const c_char,
+    /// Of TRILL_VIDEO_SOURCE_CAMERA: its name or id; NULL for the first one.
+    pub camera: *const c_char,
+    /// Not 0: the mix of all the others is played on a speaker of the machine's.
+    pub play: i32,
+    /// Which one, by name or id; NULL for the machine's default.
+    pub speaker: *const c_char,
 }
 
 // SAFETY: numbers and pointers.
@@ -131,15 +144,18 @@ fn audio_input(given: &trill_session_settings, pushes: &mut Pushes) -> Result<Au
         Tone,
         File,
         Pushed,
+        Microphone,
     }
     let known = [
         (TRILL_AUDIO_SOURCE_NONE, Source::None),
         (TRILL_AUDIO_SOURCE_TONE, Source::Tone),
         (TRILL_AUDIO_SOURCE_FILE, Source::File),
         (TRILL_AUDIO_SOURCE_PUSHED, Source::Pushed),
+        (TRILL_AUDIO_SOURCE_MICROPHONE, Source::Microphone),
     ];
     Ok(match choice(given.audio_source, "settings.audio_source", &known)? {
         Source::None => AudioInput::None,
+        Source::Microphone => microphone(optional_string_in(given.microphone, "settings.microphone")?)?,
         Source::Tone if given.audio_tone_hz == 0.0 => AudioInput::Tone { hz: 440.0 },
         Source::Tone => AudioInput::Tone { hz: given.audio_tone_hz },
         Source::File => {
@@ -157,6 +173,45 @@ fn audio_input(given: &trill_session_settings, pushes: &mut Pushes) -> Result<Au
     })
 }
 
+#[cfg(feature = "devices")]
+fn microphone(name: Option<String>) -> Result<AudioInput> {
+    Ok(AudioInput::Microphone { name })
+}
+
+#[cfg(feature = "devices")]
+fn speaker(name: Option<String>) -> Result<AudioOutput> {
+    Ok(AudioOutput::Speaker { name })
+}
+
+#[cfg(feature = "devices")]
+fn camera(name: Option<String>, settings: &SessionSettings) -> Result<VideoInput> {
+    let size = &settings.video;
+    Ok(VideoInput::Camera { name, width: size.max_width, height: size.max_height, fps: size.max_fps })
+}
+
+#[cfg(not(feature = "devices"))]
+fn camera(_: Option<String>, _: &SessionSettings) -> Result<VideoInput> {
+    Err(without_devices())
+}
+
+#[cfg(not(feature = "devices"))]
+fn microphone(_: Option<String>) -> Result<AudioInput> {
+    Err(without_devices())
+}
+
+#[cfg(not(feature = "devices"))]
+fn speaker(_: Option<String>) -> Result<AudioOutput> {
+    Err(without_devices())
+}
+
+#[cfg(not(feature = "devices"))]
+fn without_devices() -> Error {
+    Error::new(
+        ErrorCode::NotSupported,
+        "this library was built without the machine's own microphone, speaker and camera",
+    )
+}
+
 fn video_input(given: &trill_session_settings, settings: &SessionSettings, pushes: &mut Pushes) -> Result<VideoInput> {
     #[derive(Clone, Copy)]
     enum Source {
@@ -164,15 +219,18 @@ fn video_input(given: &trill_session_settings, settings: &SessionSettings, pushe
         TestPicture,
         File,
         Pushed,
+        Camera,
     }
     let known = [
         (TRILL_VIDEO_SOURCE_NONE, Source::None),
         (TRILL_VIDEO_SOURCE_TEST_PICTURE, Source::TestPicture),
         (TRILL_VIDEO_SOURCE_FILE, Source::File),
         (TRILL_VIDEO_SOURCE_PUSHED, Source::Pushed),
+        (TRILL_VIDEO_SOURCE_CAMERA, Source::Camera),
     ];
     Ok(match choice(given.video_source, "settings.video_source", &known)? {
         Source::None => VideoInput::None,
+        Source::Camera => camera(optional_string_in(given.camera, "settings.camera")?, settings)?,
         Source::TestPicture => VideoInput::TestPicture {
             width: settings.video.max_width,
             height: settings.video.max_height,
@@ -197,26 +255,33 @@ fn path(pointer: *const c_char, name: &str) -> Result<PathBuf> {
 fn outputs(given: &trill_session_settings, session: &Arc<Session>, settings: &mut SessionSettings) -> Result<()> {
     let file = optional_string_in(given.audio_output_file, "settings.audio_output_file")?;
     let mut file = file.map(|path| AudioOutput::Wav { path: path.into() }.open()).transpose()?;
+    let mut played = AudioOutput::None;
+    if given.play != 0 {
+        played = speaker(optional_string_in(given.speaker, "settings.speaker")?)?;
+    }
     let mix = session.clone();
     let mut frames = 0;
     settings.speaker = if file.is_some() || session.wants_audio() {
-        AudioOutput::Custom(Box::new(Tee(move |frame: &AudioFrame| {
+        let copy = move |frame: &AudioFrame| {
             mix.audio_frame(None, frame, frames);
             frames += 1;
             file.as_mut().map_or(Ok(()), |file| file.play(frame))
-        })))
+        };
+        AudioOutput::Custom(Box::new(Tee { copy, rest: played.open()? }))
     } else {
-        AudioOutput::None
+        // The engine opens it, so that nobody waits for a device here.
+        played
     };
     if session.wants_participant_audio() {
         let taps = session.clone();
         settings.audio_taps = Some(Box::new(move |identity, _| {
             let (tap, identity, mut frames) = (taps.clone(), identity.to_string(), 0);
-            Some(Box::new(Tee(move |frame: &AudioFrame| {
+            let copy = move |frame: &AudioFrame| {
                 tap.audio_frame(Some(&identity), frame, frames);
                 frames += 1;
                 Ok(())
-            })))
+            };
+            Some(Box::new(Tee { copy, rest: AudioOutput::None.open().ok()? }))
         }));
     }
     let folder = optional_string_in(given.video_output_folder, "settings.video_output_folder")?.map(PathBuf::from);
@@ -224,7 +289,7 @@ fn outputs(given: &trill_session_settings, session: &Arc<Session>, settings: &mu
         && !folder.is_dir()
     {
         let what = format!("settings.video_output_folder: {} is not a folder; make it first", folder.display());
-        return Err(crate::base::Error::new(ErrorCode::MediaFile, what));
+        return Err(Error::new(ErrorCode::MediaFile, what));
     }
     let shows = session.clone();
     settings.video_outputs = Box::new(move |identity, track, _| {
@@ -260,11 +325,20 @@ fn picture_file(folder: &Path, track: &str) -> PathBuf {
     folder.join(format!("{}.y4m", track.chars().map(safe).collect::<String>()))
 }
 
-struct Tee<F>(F);
+/// Hands each frame to a function, and then to another sink, whose pace is kept.
+struct Tee<F> {
+    copy: F,
+    rest: Box<dyn AudioSink>,
+}
 
 impl<F: FnMut(&AudioFrame) -> Result<()> + Send> AudioSink for Tee<F> {
     fn play(&mut self, frame: &AudioFrame) -> Result<()> {
-        (self.0)(frame)
+        (self.copy)(frame)?;
+        self.rest.play(frame)
+    }
+
+    fn queued(&self) -> Option<Duration> {
+        self.rest.queued()
     }
 }
 
