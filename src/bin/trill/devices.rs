@@ -36,7 +36,7 @@ pub struct DevicesCommand {
 
 impl DevicesCommand {
     pub fn run(self) -> Result<()> {
-        output::start_log(self.json, "error");
+        output::start_log(self.json, "trill=error");
         if let Some(name) = &self.test_microphone {
             return self.test_microphone(chosen(name));
         }

@@ -98,7 +98,7 @@ enum Happening {
 impl Phone {
     /// Tries the media out, and logs in. `video`: pictures may be sent.
     fn start(options: PhoneOptions, video: bool) -> Result<Self> {
-        output::start_log(options.json, "warn");
+        output::start_log(options.json, "trill=warn");
         let PhoneOptions { client, media, device, duration, json } = options;
         let media = media.open(video)?;
         let signals = Arc::new(AtomicU32::new(0));
