@@ -156,157 +156,157 @@ void trill_error_free(trill_error *error);
 #define TRILL_STATUS_OK 0
 
 /** A fault inside Trill. Please report it with the log. */
-#define TRILL_STATUS_INTERNAL -1
+#define TRILL_STATUS_INTERNAL (-1)
 
 /** A parameter is missing, out of range or not valid; the message names it. */
-#define TRILL_STATUS_INVALID_ARGUMENT -2
+#define TRILL_STATUS_INVALID_ARGUMENT (-2)
 
 /** The operation was given up because its owner went away or asked for it. */
-#define TRILL_STATUS_CANCELLED -3
+#define TRILL_STATUS_CANCELLED (-3)
 
 /** No answer came within the stated time. */
-#define TRILL_STATUS_TIMED_OUT -4
+#define TRILL_STATUS_TIMED_OUT (-4)
 
 /** This build or this platform cannot do that. */
-#define TRILL_STATUS_NOT_SUPPORTED -5
+#define TRILL_STATUS_NOT_SUPPORTED (-5)
 
 /** The engine was shut down; make a new one. */
-#define TRILL_STATUS_SHUT_DOWN -6
+#define TRILL_STATUS_SHUT_DOWN (-6)
 
 /** A rate or count limit was reached; wait and try again. */
-#define TRILL_STATUS_TOO_MANY_REQUESTS -7
+#define TRILL_STATUS_TOO_MANY_REQUESTS (-7)
 
 /** A message or field is over its size limit. */
-#define TRILL_STATUS_TOO_LARGE -8
+#define TRILL_STATUS_TOO_LARGE (-8)
 
 /** A message is not in the form that the protocol asks for. */
-#define TRILL_STATUS_MALFORMED -9
+#define TRILL_STATUS_MALFORMED (-9)
 
 /** That cannot be done inside a callback; do it after the callback has returned. */
-#define TRILL_STATUS_IN_CALLBACK -10
+#define TRILL_STATUS_IN_CALLBACK (-10)
 
 /** No token was given. Mint one with `trill token` or in your backend. */
-#define TRILL_STATUS_TOKEN_MISSING -100
+#define TRILL_STATUS_TOKEN_MISSING (-100)
 
 /** This is not a JWT with the claims that this use asks for. */
-#define TRILL_STATUS_TOKEN_MALFORMED -101
+#define TRILL_STATUS_TOKEN_MALFORMED (-101)
 
 /** The token is not signed with HS256, the only algorithm accepted. */
-#define TRILL_STATUS_TOKEN_ALGORITHM -102
+#define TRILL_STATUS_TOKEN_ALGORITHM (-102)
 
 /** The token is not signed with a key of this server. */
-#define TRILL_STATUS_TOKEN_WRONG_KEY -103
+#define TRILL_STATUS_TOKEN_WRONG_KEY (-103)
 
 /** The token's time is over; get a new one. */
-#define TRILL_STATUS_TOKEN_EXPIRED -104
+#define TRILL_STATUS_TOKEN_EXPIRED (-104)
 
 /** The token is not valid yet; check the clock of the machine that minted it. */
-#define TRILL_STATUS_TOKEN_NOT_YET_VALID -105
+#define TRILL_STATUS_TOKEN_NOT_YET_VALID (-105)
 
 /** The token is for another session. */
-#define TRILL_STATUS_TOKEN_WRONG_ROOM -106
+#define TRILL_STATUS_TOKEN_WRONG_ROOM (-106)
 
 /** The token does not grant this. */
-#define TRILL_STATUS_TOKEN_MISSING_GRANT -107
+#define TRILL_STATUS_TOKEN_MISSING_GRANT (-107)
 
 /** Log in first. */
-#define TRILL_STATUS_NOT_LOGGED_IN -200
+#define TRILL_STATUS_NOT_LOGGED_IN (-200)
 
 /** This engine is logged in already; log out first. */
-#define TRILL_STATUS_ALREADY_LOGGED_IN -201
+#define TRILL_STATUS_ALREADY_LOGGED_IN (-201)
 
 /** A user cannot call itself. */
-#define TRILL_STATUS_CALLING_SELF -202
+#define TRILL_STATUS_CALLING_SELF (-202)
 
 /** No user of that id has ever logged in here. */
-#define TRILL_STATUS_USER_UNKNOWN -203
+#define TRILL_STATUS_USER_UNKNOWN (-203)
 
 /** There is no group of that id. */
-#define TRILL_STATUS_GROUP_UNKNOWN -204
+#define TRILL_STATUS_GROUP_UNKNOWN (-204)
 
 /** Only members of a group can call it. */
-#define TRILL_STATUS_NOT_A_MEMBER -205
+#define TRILL_STATUS_NOT_A_MEMBER (-205)
 
 /** You are dialling or in a call already; end that one first. */
-#define TRILL_STATUS_BUSY_SELF -206
+#define TRILL_STATUS_BUSY_SELF (-206)
 
 /** There is no call with that session id. */
-#define TRILL_STATUS_CALL_NOT_FOUND -207
+#define TRILL_STATUS_CALL_NOT_FOUND (-207)
 
 /** That call is over. */
-#define TRILL_STATUS_ALREADY_ENDED -208
+#define TRILL_STATUS_ALREADY_ENDED (-208)
 
 /** You are in that call already. */
-#define TRILL_STATUS_ALREADY_JOINED -209
+#define TRILL_STATUS_ALREADY_JOINED (-209)
 
 /** You are not a party to that call. */
-#define TRILL_STATUS_NOT_A_PARTY -210
+#define TRILL_STATUS_NOT_A_PARTY (-210)
 
 /** The call's present status does not allow that. */
-#define TRILL_STATUS_NOT_ALLOWED_IN_STATE -211
+#define TRILL_STATUS_NOT_ALLOWED_IN_STATE (-211)
 
 /** Nobody has accepted that call yet. */
-#define TRILL_STATUS_NOT_YET_ACCEPTED -212
+#define TRILL_STATUS_NOT_YET_ACCEPTED (-212)
 
 /** The same device logged in again elsewhere; this login is over. */
-#define TRILL_STATUS_DEVICE_REPLACED -213
+#define TRILL_STATUS_DEVICE_REPLACED (-213)
 
 /** The group has no other members to call. */
-#define TRILL_STATUS_EMPTY_GROUP -214
+#define TRILL_STATUS_EMPTY_GROUP (-214)
 
 /** This engine is not in a session of that id. */
-#define TRILL_STATUS_SESSION_NOT_FOUND -300
+#define TRILL_STATUS_SESSION_NOT_FOUND (-300)
 
 /** No such participant is in the session. */
-#define TRILL_STATUS_PARTICIPANT_NOT_FOUND -301
+#define TRILL_STATUS_PARTICIPANT_NOT_FOUND (-301)
 
 /** There is no such track in the session. */
-#define TRILL_STATUS_TRACK_NOT_FOUND -302
+#define TRILL_STATUS_TRACK_NOT_FOUND (-302)
 
 /** The same identity joined again from elsewhere; this one was put out. */
-#define TRILL_STATUS_DUPLICATE_IDENTITY -303
+#define TRILL_STATUS_DUPLICATE_IDENTITY (-303)
 
 /** The session is over. */
-#define TRILL_STATUS_ROOM_CLOSED -304
+#define TRILL_STATUS_ROOM_CLOSED (-304)
 
 /** No media path to the server: UDP is probably blocked by a firewall. */
-#define TRILL_STATUS_MEDIA_UNREACHABLE -305
+#define TRILL_STATUS_MEDIA_UNREACHABLE (-305)
 
 /** The server removed this participant from the session. */
-#define TRILL_STATUS_PARTICIPANT_REMOVED -306
+#define TRILL_STATUS_PARTICIPANT_REMOVED (-306)
 
 /** The session has as many participants as this server allows. */
-#define TRILL_STATUS_ROOM_FULL -307
+#define TRILL_STATUS_ROOM_FULL (-307)
 
 /** The media file cannot be read or is not in a supported format. */
-#define TRILL_STATUS_MEDIA_FILE -400
+#define TRILL_STATUS_MEDIA_FILE (-400)
 
 /** The device is absent, busy, or access to it was refused. */
-#define TRILL_STATUS_DEVICE_UNAVAILABLE -401
+#define TRILL_STATUS_DEVICE_UNAVAILABLE (-401)
 
 /** The codec refused the data or the settings. */
-#define TRILL_STATUS_CODEC -402
+#define TRILL_STATUS_CODEC (-402)
 
 /** The server did not answer at that address; check URL, network and firewall. */
-#define TRILL_STATUS_SERVER_UNREACHABLE -500
+#define TRILL_STATUS_SERVER_UNREACHABLE (-500)
 
 /** The server cannot do that at the moment; try again later. */
-#define TRILL_STATUS_SERVER_UNAVAILABLE -501
+#define TRILL_STATUS_SERVER_UNAVAILABLE (-501)
 
 /** The server's certificate was not accepted. */
-#define TRILL_STATUS_TLS_REFUSED -502
+#define TRILL_STATUS_TLS_REFUSED (-502)
 
 /** The connection to the server broke and could not be restored. */
-#define TRILL_STATUS_CONNECTION_LOST -503
+#define TRILL_STATUS_CONNECTION_LOST (-503)
 
 /** Another program listens on that port; choose another or end that program. */
-#define TRILL_STATUS_PORT_IN_USE -504
+#define TRILL_STATUS_PORT_IN_USE (-504)
 
 /** The store did not take the change (disk full, locked or damaged); nothing was changed. */
-#define TRILL_STATUS_STORE_FAILED -505
+#define TRILL_STATUS_STORE_FAILED (-505)
 
 /** The configuration is not valid; the message names the field. */
-#define TRILL_STATUS_CONFIGURATION -506
+#define TRILL_STATUS_CONFIGURATION (-506)
 
 /* ==================================================================================================================== */
 /*

@@ -132,6 +132,10 @@ fn tidy(generated: &str, declared: &mut Vec<String>) -> String {
             writeln!(text, "struct {name} {{").unwrap();
         } else if line.starts_with("} trill_") {
             text += "};\n";
+        } else if let Some((define, number)) =
+            line.split_once(" -").filter(|(define, _)| define.starts_with("#define "))
+        {
+            writeln!(text, "{define} (-{number})").unwrap();
         } else {
             writeln!(text, "{}", line.replace("struct trill_", "trill_")).unwrap();
         }
