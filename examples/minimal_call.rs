@@ -4,6 +4,8 @@
 //!     trill answer --dev --as bob --auto --mic tone --speaker none
 //!     TRILL_TOKEN=$(trill token user alice --dev) cargo run --example minimal_call
 
+#![allow(clippy::disallowed_methods, reason = "an app may read the clock")]
+
 use std::time::{Duration, Instant};
 use trill::base::{Result, Uid};
 use trill::device::{AudioInput, AudioOutput};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Each module, its level, and the modules of other levels or of its own that it may use beside those below it.
+/// Each module and its level.
 const LEVELS: &[(&str, u8)] = &[
     ("base", 0),
     ("identity", 1),

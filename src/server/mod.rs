@@ -61,7 +61,6 @@ impl Server {
         config.check()?;
         let keys = Arc::new(config.keys()?);
         let Database::Sqlite(path) = config.database()?;
-        // The port before the store: a second server by mistake must not touch the first one's calls.
         let listener = bind(config.http).await?;
         let http_addr = listener.local_addr().map_err(|e| internal("the HTTP address", e))?;
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).await?);
@@ -137,8 +136,11 @@ impl Drop for Server {
         }
         // Outside of a runtime there is nothing left that runs.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let sfu = self.sfu.clone();
-            runtime.spawn(async move { sfu.shutdown().await });
+            let (sfu, store) = (self.sfu.clone(), self.store.clone());
+            runtime.spawn(async move {
+                sfu.shutdown().await;
+                store.close().await;
+            });
         }
     }
 }

@@ -183,9 +183,12 @@ async fn a_port_in_use_and_a_bad_configuration_are_told_at_the_start() {
     let config = server.config().clone();
     assert_eq!(start(config.clone()).await, ErrorCode::PortInUse);
     let free = ServerConfig { http: "127.0.0.1:0".parse().unwrap(), ..config };
-    let udp = server.server.udp_addr();
-    assert_eq!(start(ServerConfig { udp, ..free.clone() }).await, ErrorCode::PortInUse);
+    let (udp, database) = (server.server.udp_addr(), format!("{}-2", server.config().database));
+    assert_eq!(start(ServerConfig { udp, database, ..free.clone() }).await, ErrorCode::PortInUse);
     assert_eq!(start(ServerConfig { api_keys: vec![], ..free.clone() }).await, ErrorCode::Configuration);
+    let second = Server::start(free.clone()).await.map(drop).unwrap_err();
+    assert_eq!(second.code(), ErrorCode::StoreFailed);
+    assert!(second.message().contains("another server"), "two servers would act for the same calls: {second}");
     let nowhere = "/no/such/folder/trill.db".to_owned();
     assert_eq!(start(ServerConfig { database: nowhere, ..free }).await, ErrorCode::StoreFailed);
 }

@@ -64,7 +64,7 @@ async fn the_log_is_filtered_by_what_is_asked_for() {
     let carol = server.log_in("carol", "phone").await;
     one_call(&carol, "alice").await;
     let session = bob.client.initiate(call_to("carol")).await.unwrap().session_id;
-    carol.expect(CallEventKind::IncomingReceived).await;
+    carol.until(CallEventKind::IncomingReceived).await;
     carol.client.reject(&session, RejectReason::Rejected).await.unwrap();
 
     let count = async |filter: LogFilter| alice.client.log(filter).await.unwrap().calls.len();

@@ -104,6 +104,18 @@ impl Device {
         event
     }
 
+    /// The next event of that kind, whatever comes before it.
+    pub async fn until(&self, kind: CallEventKind) -> CallEvent {
+        let mut events = self.events.lock().await;
+        loop {
+            let event = timeout(SOON, events.recv()).await.unwrap_or_else(|_| panic!("no event; {kind} expected"));
+            let event = event.unwrap_or_else(|| panic!("logged out; {kind} expected"));
+            if event.kind == kind {
+                return event;
+            }
+        }
+    }
+
     /// The next change of the login that is as wanted.
     pub async fn until_login(&self, wanted: impl Fn(&LoginState) -> bool) -> LoginState {
         let mut logins = self.logins.lock().await;

@@ -8,7 +8,9 @@ use crate::ringing::{Direction, LogFilter, LogPage, User};
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
+use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// How long a change waits for another program that holds the file, before it fails with `store_failed`.
@@ -21,12 +23,17 @@ pub(in crate::server) struct SqliteStore {
     /// One connection: SQLite has one writer at a time, and waiting in our own queue is fair.
     writer: SqlitePool,
     readers: SqlitePool,
+    /// Held while the store is open. The system lets go of it when the process ends, however it ends.
+    lock: Mutex<Option<File>>,
 }
 
 impl SqliteStore {
-    /// Opens the file, makes it if it is not there, and brings its tables up to date. Errors: `store_failed`.
+    /// Opens the file, makes it if it is not there, and brings its tables up to date.
+    ///
+    /// Errors: `store_failed`, also when another server has it open: both would act for the same calls.
     pub(in crate::server) async fn open(path: &Path) -> Result<Self> {
         let doing = format!("opening {}", path.display());
+        let lock = Mutex::new(Some(lock(path).map_err(|e| failed(&doing, e))?));
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -41,7 +48,7 @@ impl SqliteStore {
         schema::migrate(&mut transaction).await.map_err(|e| failed(&doing, e))?;
         transaction.commit().await.map_err(|e| failed(&doing, e))?;
         let readers = pool(READERS).connect_with(options).await.map_err(|e| failed(&doing, e))?;
-        Ok(Self { writer, readers })
+        Ok(Self { writer, readers, lock })
     }
 }
 
@@ -119,6 +126,21 @@ impl Store for SqliteStore {
     async fn close(&self) {
         self.readers.close().await;
         self.writer.close().await;
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+}
+
+/// Takes the lock file beside the database for this process.
+fn lock(path: &Path) -> std::io::Result<File> {
+    let mut name = path.as_os_str().to_owned();
+    name.push("-lock");
+    let file = File::options().create(true).write(true).truncate(false).open(name)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(std::io::Error::other("another server has it open; end that one, or choose another database"))
+        }
+        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 

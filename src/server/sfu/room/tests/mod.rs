@@ -91,7 +91,8 @@ fn nothing_of_a_muted_track_is_forwarded_and_its_end_needs_a_key_frame() {
     let sid = track_sid(&net, ben, "anna");
     net.signal(anna, Request::Mute(MuteTrackRequest { sid: sid.clone(), muted: true }));
     assert!(told_of(&net, ben, "anna").unwrap().tracks[0].muted);
-    send_frames(&mut net, anna, mid, 105..110, 100);
+    // Not even a key frame, from which forwarding could begin.
+    send_frames(&mut net, anna, mid, 105..110, 105);
     assert_eq!(net.clients[ben].received.len(), 5);
     net.signal(anna, Request::Mute(MuteTrackRequest { sid, muted: false }));
     send_frames(&mut net, anna, mid, 110..120, 115);
