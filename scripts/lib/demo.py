@@ -23,6 +23,8 @@ MIN_CORRELATION = 0.8
 MIN_PSNR_DB = 28.0
 MIN_FPS = 20.0
 MAX_ACCEPT_TO_AUDIO_MS = 1000
+# With codec buffers, and as a debug build.
+MAX_ENGINE_MB = 60
 
 
 class Program:
@@ -230,8 +232,9 @@ def report(media, results):
         check(f"one record in {who}'s call log, {status}", len(records) == 1 and status == "ended")
 
     memory = results["memory"]
-    print("\nmemory (resident): " + ", ".join(f"{who} {mb:.0f} MB" for who, mb in memory.items() if mb))
-    print(f"idle server: {results['idle_server_mb']:.0f} MB")
+    for who in ("alice", "bob"):
+        check(f"{who}'s engine in the call: {memory[who]:.0f} MB resident (at most {MAX_ENGINE_MB})", memory[who] <= MAX_ENGINE_MB)
+    print(f"\nserver: {results['idle_server_mb']:.0f} MB resident idle, {memory['server']:.0f} MB in the call (a debug build)")
 
     statistics = dict(
         measured=measured,
