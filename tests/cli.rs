@@ -40,7 +40,11 @@ impl Trill {
     }
 
     fn interrupt(&self) {
-        let done = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status().unwrap();
+        self.signal("-INT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let done = Command::new("kill").args([signal, &self.child.id().to_string()]).status().unwrap();
         assert!(done.success());
     }
 
@@ -80,17 +84,36 @@ fn refusal(arguments: &[&str]) -> String {
 
 struct Server {
     process: Trill,
+    http: String,
+    udp: String,
     url: String,
     folder: tempfile::TempDir,
 }
 
 fn server() -> Server {
     let folder = tempfile::tempdir().unwrap();
+    let (process, http, udp) = serve(&folder, "127.0.0.1:0", "127.0.0.1:0");
+    Server { process, url: format!("http://{http}"), http, udp, folder }
+}
+
+/// The process, and where it listens.
+fn serve(folder: &tempfile::TempDir, http: &str, udp: &str) -> (Trill, String, String) {
     let database = folder.path().join("calls.db");
-    let arguments = ["serve", "--dev", "--http", "127.0.0.1:0", "--udp", "127.0.0.1:0", "--json", "--database"];
+    let arguments = ["serve", "--dev", "--json", "--http", http, "--udp", udp, "--database"];
     let process = Trill::start(&[&arguments[..], &[database.to_str().unwrap()]].concat());
-    let url = format!("http://{}", process.wait_for("listening")["http"].as_str().unwrap());
-    Server { process, url, folder }
+    let listening = process.wait_for("listening");
+    let address = |name: &str| listening[name].as_str().unwrap().to_owned();
+    (process, address("http"), address("udp"))
+}
+
+impl Server {
+    /// As a crash does it, and a supervisor after it.
+    fn kill_and_restart(&mut self) {
+        self.process.signal("-KILL");
+        self.process.child.wait().unwrap();
+        let (http, udp) = (self.http.clone(), self.udp.clone());
+        self.process = serve(&self.folder, &http, &udp).0;
+    }
 }
 
 const SILENT: [&str; 4] = ["--mic", "tone", "--speaker", "none"];
@@ -128,6 +151,46 @@ fn a_call_from_one_terminal_to_another_is_in_both_logs() {
     server.process.wait_for("stopped");
     assert!(server.process.ended_well());
     assert!(server.folder.path().join("calls.db").exists());
+}
+
+#[test]
+fn a_server_killed_in_the_middle_of_a_call_comes_back_with_it() {
+    let mut server = server();
+    let account = |uid: &'static str, url: &str| ["--dev", "--as", uid, "--server", url].map(str::to_owned);
+    let start = |uid, first: &[&str], rest: &[&str]| {
+        let account = account(uid, &server.url);
+        let account: Vec<&str> = account.iter().map(String::as_str).collect();
+        Trill::start(&[first, &account, &SILENT, rest, &["--json"]].concat())
+    };
+    let mut bob = start("bob", &["answer"], &["--once"]);
+    bob.wait_for("logged_in");
+    let mut alice = start("alice", &["call", "bob", "--video"], &[]);
+    for telephone in [&bob, &alice] {
+        telephone.wait_for("first_video");
+    }
+    server.kill_and_restart();
+
+    for telephone in [&bob, &alice] {
+        telephone.wait_for("reconnected");
+        // The rejoined session counts from its own start.
+        let plays = |statistics: &Value| {
+            let tracks = statistics["statistics"]["received"].as_array().cloned().unwrap_or_default();
+            let frames = tracks.iter().filter_map(|track| track["video"]["frames"].as_u64()).max();
+            let sound = tracks.iter().filter_map(|track| track["audio"]["played"].as_u64()).max();
+            frames > Some(30) && sound > Some(50)
+        };
+        while !plays(&telephone.wait_for("statistics")) {}
+    }
+    alice.interrupt();
+    assert_eq!(alice.wait_for("summary")["call"]["endReason"], "hung_up");
+    assert!(alice.ended_well() && bob.ended_well());
+    for uid in ["alice", "bob"] {
+        let account = account(uid, &server.url);
+        let account: Vec<&str> = account.iter().map(String::as_str).collect();
+        let log: Value = serde_json::from_slice(&run(&[&["logs", "--json"], &account[..]].concat()).stdout).unwrap();
+        assert_eq!(log["calls"].as_array().map(Vec::len), Some(1), "{log}");
+        assert_eq!(log["calls"][0]["status"], "ended");
+    }
 }
 
 #[test]
