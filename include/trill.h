@@ -254,6 +254,9 @@ void trill_error_free(trill_error *error);
 /** The group has no other members to call. */
 #define TRILL_STATUS_EMPTY_GROUP (-214)
 
+/** The owner of the server removed this user. */
+#define TRILL_STATUS_USER_REMOVED (-215)
+
 /** This engine is not in a session of that id. */
 #define TRILL_STATUS_SESSION_NOT_FOUND (-300)
 
@@ -771,6 +774,9 @@ void trill_user_free(trill_user *user);
 
 /** The server could not carry the call. */
 #define TRILL_END_REASON_FAILED 10
+
+/** The owner removed the user or the group. */
+#define TRILL_END_REASON_REMOVED 11
 
 /** The call is for this user; no device has said yet that it rings. */
 #define TRILL_PARTY_STATE_INVITED 1

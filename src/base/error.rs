@@ -137,6 +137,7 @@ error_codes! {
     NotYetAccepted = -212, "not_yet_accepted", "Nobody has accepted that call yet.";
     DeviceReplaced = -213, "device_replaced", "The same device logged in again elsewhere; this login is over.";
     EmptyGroup = -214, "empty_group", "The group has no other members to call.";
+    UserRemoved = -215, "user_removed", "The owner of the server removed this user.";
 
     // Session
     SessionNotFound = -300, "session_not_found", "This engine is not in a session of that id.";

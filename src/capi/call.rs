@@ -71,6 +71,8 @@ pub const TRILL_END_REASON_LEFT_ALONE: i32 = 8;
 pub const TRILL_END_REASON_EVERYONE_LEFT: i32 = 9;
 /// The server could not carry the call.
 pub const TRILL_END_REASON_FAILED: i32 = 10;
+/// The owner removed the user or the group.
+pub const TRILL_END_REASON_REMOVED: i32 = 11;
 
 /// The call is for this user; no device has said yet that it rings.
 pub const TRILL_PARTY_STATE_INVITED: i32 = 1;
@@ -437,6 +439,7 @@ fn end_reason_number(reason: EndReason) -> i32 {
         EndReason::LeftAlone => TRILL_END_REASON_LEFT_ALONE,
         EndReason::EveryoneLeft => TRILL_END_REASON_EVERYONE_LEFT,
         EndReason::Failed => TRILL_END_REASON_FAILED,
+        EndReason::Removed => TRILL_END_REASON_REMOVED,
     }
 }
 

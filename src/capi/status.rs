@@ -73,6 +73,8 @@ pub const TRILL_STATUS_NOT_YET_ACCEPTED: i32 = -212;
 pub const TRILL_STATUS_DEVICE_REPLACED: i32 = -213;
 /// The group has no other members to call.
 pub const TRILL_STATUS_EMPTY_GROUP: i32 = -214;
+/// The owner of the server removed this user.
+pub const TRILL_STATUS_USER_REMOVED: i32 = -215;
 /// This engine is not in a session of that id.
 pub const TRILL_STATUS_SESSION_NOT_FOUND: i32 = -300;
 /// No such participant is in the session.

@@ -1,7 +1,7 @@
 //! What a call is: the record that caller, callee, other devices, log and webhooks all see.
 
 use super::transition::Action;
-use crate::base::{DeviceId, Result, SessionId, Uid, UnixMillis};
+use crate::base::{DeviceId, GroupId, Result, SessionId, Uid, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 /// A user as others see it.
@@ -14,6 +14,51 @@ pub struct User {
     /// An https URL of a picture.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub avatar: Option<String>,
+    /// The owner's own. Told to the user itself and to the owner; calls do not carry it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<serde_json::Value>,
+}
+
+impl User {
+    /// Of whom nothing but the id is known.
+    pub fn new(uid: Uid) -> Self {
+        Self { uid, name: None, avatar: None, metadata: None }
+    }
+}
+
+/// Users who are called together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Group {
+    pub guid: GroupId,
+    pub name: String,
+    /// An https URL of a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar: Option<String>,
+    /// The owner's own. Told to the owner; calls do not carry it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata: Option<serde_json::Value>,
+}
+
+/// Whom an initiate is for, as stored: what [`Receiver`] shows, and who is to ring.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Callee {
+    User(User),
+    /// With all its members, the initiator among them if it is one.
+    Group {
+        group: Group,
+        members: Vec<User>,
+    },
+}
+
+impl Callee {
+    /// Its uid or guid.
+    pub fn id(&self) -> &str {
+        match self {
+            Self::User(user) => user.uid.as_str(),
+            Self::Group { group, .. } => group.guid.as_str(),
+        }
+    }
 }
 
 /// Whom a call is for: its `receiverType` says whether `id` is a uid or a guid.
@@ -107,6 +152,8 @@ named! {
         EveryoneLeft = "everyone_left",
         /// The server could not carry the call.
         Failed = "failed",
+        /// The owner removed the user or the group.
+        Removed = "removed",
     }
 
     /// Where one party of a call stands.

@@ -376,7 +376,7 @@ impl Client {
         use ErrorCode::*;
         match error.code() {
             TokenMissing | TokenMalformed | TokenAlgorithm | TokenWrongKey | TokenExpired | TokenNotYetValid
-            | TokenMissingGrant | DeviceReplaced | NotSupported => self.log_out(error),
+            | TokenMissingGrant | DeviceReplaced | UserRemoved | NotSupported => self.log_out(error),
             _ => self.give_up_connection(now, error),
         }
     }

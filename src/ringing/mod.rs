@@ -17,7 +17,8 @@ mod transition;
 pub mod wire;
 
 pub use call::{
-    Call, CallStatus, CallType, Category, EndReason, Participant, ParticipantState, Receiver, ReceiverType, User,
+    Call, CallStatus, CallType, Callee, Category, EndReason, Group, Participant, ParticipantState, Receiver,
+    ReceiverType, User,
 };
 pub use event::{Actor, CallEvent, CallEventKind};
 pub use log::{Direction, LogFilter, LogPage};

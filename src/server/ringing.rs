@@ -2,10 +2,12 @@
 
 use super::metrics::Metrics;
 use super::store::Store;
-use crate::base::{DeviceId, Error, ErrorCode, ParticipantIdentity, RequestId, Result, SessionId, UnixMillis};
+use crate::base::{
+    DeviceId, Error, ErrorCode, GroupId, ParticipantIdentity, RequestId, Result, SessionId, Uid, UnixMillis,
+};
 use crate::ringing::service::{ConnectionId, Input, Output, REMEMBER_ENDED, RoomInput, Service, may_join};
 use crate::ringing::wire::{Command, Response, ServerMessage};
-use crate::ringing::{EndReason, ReceiverType, User};
+use crate::ringing::{Callee, EndReason, ReceiverType, User};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,10 +23,10 @@ const MAX_BATCH: usize = 256;
 /// Messages that wait for one device; a device that reads slower is dropped, and gets the state when it is back.
 const OUTBOX: usize = 128;
 
-/// How long after a failure of the store to try again what nobody waits for: timers and room events.
+/// How long after a failure of the store to try again what nobody waits for: timers, room events, the owner's changes.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// Room events kept while the store fails.
+/// Room events and changes of the owner kept while the store fails.
 const MAX_HELD: usize = 10_000;
 
 /// What goes to the task of one connection.
@@ -51,8 +53,8 @@ pub(super) struct Driver {
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
     outboxes: HashMap<ConnectionId, mpsc::Sender<Outgoing>>,
-    /// Room events of a batch that the store refused.
-    held: Vec<(SessionId, RoomInput)>,
+    /// What no device asked for, of a batch that the store refused.
+    held: Vec<Input>,
     /// After a failure of the store: when to try again.
     retry_at: Option<UnixMillis>,
 }
@@ -71,10 +73,8 @@ enum Message {
         id: RequestId,
         command: Command,
     },
-    Room {
-        session: SessionId,
-        event: RoomInput,
-    },
+    /// From the session server or the owner.
+    Fact(Input),
     MayJoin {
         session: SessionId,
         identity: ParticipantIdentity,
@@ -109,7 +109,7 @@ impl Ringing {
 
     /// What the session server says about the room of a call.
     pub(super) async fn room(&self, session: SessionId, event: RoomInput) -> Result<()> {
-        self.send(Message::Room { session, event }).await
+        self.send(Message::Fact(Input::Room { session, event })).await
     }
 
     /// Whether `identity` may be in that room now. A room that never was a call's is free.
@@ -137,6 +137,30 @@ impl Ringing {
 
     async fn send(&self, message: Message) -> Result<()> {
         self.to_task.send(message).await.map_err(|_| stopped())
+    }
+}
+
+/// What the owner's changes of users and groups mean for calls. Each returns when the machine will know of it.
+#[allow(dead_code, reason = "for the admin API")]
+impl Ringing {
+    /// After the store has forgotten the user: out of its calls at once, its devices logged out.
+    pub(super) async fn remove_user(&self, uid: Uid) -> Result<()> {
+        self.send(Message::Fact(Input::UserRemoved(uid))).await
+    }
+
+    /// After the store has taken the user out of the group: out of the group's calls at once.
+    pub(super) async fn remove_member(&self, guid: GroupId, uid: Uid) -> Result<()> {
+        self.send(Message::Fact(Input::MemberRemoved { guid, uid })).await
+    }
+
+    /// After the store has put the user into the group: it may join the group's calls.
+    pub(super) async fn add_member(&self, guid: GroupId, user: User) -> Result<()> {
+        self.send(Message::Fact(Input::MemberAdded { guid, user })).await
+    }
+
+    /// After the store has forgotten the group: its calls are over.
+    pub(super) async fn remove_group(&self, guid: GroupId) -> Result<()> {
+        self.send(Message::Fact(Input::GroupRemoved(guid))).await
     }
 }
 
@@ -180,27 +204,27 @@ impl Driver {
     /// One round of the machine's run loop: inputs, one transaction, outputs.
     async fn batch(&mut self, inbox: &mut Vec<Message>, close_room: &impl Fn(&SessionId, EndReason)) {
         let mut questions = Vec::new();
-        let mut rooms = Vec::new();
+        let mut facts = Vec::new();
         if self.retry_at.is_none_or(|at| at <= self.clock.now()) {
             self.retry_at = None;
-            rooms.append(&mut self.held);
+            facts.append(&mut self.held);
         }
         for message in inbox.drain(..) {
             match message {
-                Message::Room { session, event } => rooms.push((session, event)),
+                Message::Fact(input) => facts.push(input),
                 Message::MayJoin { session, identity, reply } => questions.push((session, identity, reply)),
                 other => self.feed(other).await,
             }
         }
         let now = self.clock.now();
         if self.retry_at.is_none() {
-            for (session, event) in rooms.iter().cloned() {
-                self.service.handle(now, Input::Room { session, event });
+            for input in facts.iter().cloned() {
+                self.service.handle(now, input);
             }
             self.service.fire_timers(now);
-            self.persist(rooms, close_room).await;
+            self.persist(facts, close_room).await;
         } else {
-            self.hold(rooms);
+            self.hold(facts);
             self.persist(Vec::new(), close_room).await;
         }
         for (session, identity, reply) in questions {
@@ -228,24 +252,31 @@ impl Driver {
                     self.deliver(connection, Outgoing::Message(Box::new(response)));
                 }
             },
-            Message::Room { .. } | Message::MayJoin { .. } | Message::Stop => {}
+            Message::Fact(_) | Message::MayJoin { .. } | Message::Stop => {}
         }
     }
 
-    /// For initiate: the receiving user as stored.
-    async fn receiver_of(&self, command: &Command) -> Result<Option<User>> {
+    /// For initiate: the receiving user or group as stored.
+    async fn receiver_of(&self, command: &Command) -> Result<Option<Callee>> {
         let Command::Initiate(initiate) = command else { return Ok(None) };
-        let Ok(uid) = initiate.receiver.parse() else { return Ok(None) };
-        if initiate.receiver_type != ReceiverType::User {
-            return Ok(None);
-        }
-        match self.service.profile(&uid) {
-            Some(user) => Ok(Some(user.clone())),
-            None => self.store.user(&uid).await,
+        match initiate.receiver_type {
+            ReceiverType::User => {
+                let Ok(uid) = initiate.receiver.parse() else { return Ok(None) };
+                let user = match self.service.profile(&uid) {
+                    Some(user) => Some(user.clone()),
+                    None => self.store.user(&uid).await?,
+                };
+                Ok(user.map(Callee::User))
+            }
+            ReceiverType::Group => {
+                let Ok(guid) = initiate.receiver.parse() else { return Ok(None) };
+                let Some(group) = self.store.group(&guid).await? else { return Ok(None) };
+                Ok(Some(Callee::Group { group, members: self.store.group_members(&guid).await? }))
+            }
         }
     }
 
-    async fn persist(&mut self, rooms: Vec<(SessionId, RoomInput)>, close_room: &impl Fn(&SessionId, EndReason)) {
+    async fn persist(&mut self, facts: Vec<Input>, close_room: &impl Fn(&SessionId, EndReason)) {
         let records = self.service.unsaved();
         let outputs = if records.is_empty() {
             self.service.commit()
@@ -258,7 +289,7 @@ impl Driver {
                 Err(error) => {
                     let now = self.clock.now();
                     self.retry_at = Some(now + RETRY);
-                    self.hold(rooms);
+                    self.hold(facts);
                     self.service.rollback(now, &error)
                 }
             }
@@ -278,13 +309,13 @@ impl Driver {
         }
     }
 
-    fn hold(&mut self, mut rooms: Vec<(SessionId, RoomInput)>) {
+    fn hold(&mut self, mut facts: Vec<Input>) {
         let room = MAX_HELD.saturating_sub(self.held.len());
-        if rooms.len() > room {
-            tracing::error!(lost = rooms.len() - room, "the store has failed for too long: room events are lost");
-            rooms.truncate(room);
+        if facts.len() > room {
+            tracing::error!(lost = facts.len() - room, "the store has failed for too long: room events are lost");
+            facts.truncate(room);
         }
-        self.held.append(&mut rooms);
+        self.held.append(&mut facts);
     }
 
     fn deliver(&mut self, connection: ConnectionId, outgoing: Outgoing) {

@@ -71,7 +71,7 @@ async fn log_in(api: &Api, hello: Hello) -> Result<Login> {
     }
     let now = UnixMillis::now();
     let token = UserToken::verify(&api.keys, &hello.token, now)?;
-    let user = User { uid: token.uid, name: token.name, avatar: token.avatar };
+    let user = User { name: token.name, avatar: token.avatar, ..User::new(token.uid) };
     let user = api.store.upsert_user(user, now).await?;
     let (uid, device) = (user.uid.clone(), hello.device_id);
     let (connection, from_ringing) = api.ringing.connect(user, device.clone(), hello.call_waiting).await?;

@@ -12,7 +12,7 @@ use trill::ringing::service::{
     CallRecord, ConnectionId, Input, Output, REMEMBER_ENDED, RoomInput, Service, ServiceSettings,
 };
 use trill::ringing::wire::{Answer, ClientMessage, Command, Query, Request, Response, ServerMessage};
-use trill::ringing::{CallStatus, User};
+use trill::ringing::{CallStatus, Callee, User};
 
 /// Until then the world is kind: everyone logs in. A first login that fails is not tried again, and not tried here.
 const KIND: u64 = 2_000;
@@ -297,7 +297,7 @@ impl World {
         let Some(device) = self.open(connection) else { return };
         let input = match ClientMessage::parse(text).unwrap() {
             ClientMessage::Hello(hello) => {
-                let user = User { uid: self.apps[device].uid.clone(), name: None, avatar: None };
+                let user = User::new(self.apps[device].uid.clone());
                 let call_waiting = hello.call_waiting;
                 Input::Connected { connection, user, device: hello.device_id, call_waiting }
             }
@@ -310,7 +310,7 @@ impl World {
                     if !matches!(command, Command::Ringing(_)) {
                         self.commands.insert(message.id.clone());
                     }
-                    let receiver = receiver.map(|uid| User { uid: uid.clone(), name: None, avatar: None });
+                    let receiver = receiver.map(|uid| Callee::User(User::new(uid.clone())));
                     Input::Command { connection, id: message.id, command, receiver }
                 }
                 Request::Query(query) => {

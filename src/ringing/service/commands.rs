@@ -6,7 +6,7 @@ use crate::base::{DeviceId, Error, ErrorCode, Result, SessionId, Uid, UnixMillis
 use crate::ringing::call::Participant;
 use crate::ringing::wire::{Command, Initiate, Reject, RejectReason};
 use crate::ringing::{
-    Action, Call, CallStatus, EndReason, MAX_METADATA, ParticipantState, Receiver, ReceiverType, User,
+    Action, Call, CallStatus, Callee, EndReason, MAX_METADATA, ParticipantState, Receiver, ReceiverType, User,
 };
 use rand::Rng;
 use std::time::Duration;
@@ -18,7 +18,7 @@ impl Service {
         now: UnixMillis,
         asker: &Asker,
         command: Command,
-        receiver: Option<User>,
+        receiver: Option<Callee>,
     ) -> Result<Call> {
         if let Some(call) = self.applied_before(asker, command.method())? {
             return Ok(call);
@@ -58,15 +58,16 @@ impl Service {
         now: UnixMillis,
         asker: &Asker,
         initiate: Initiate,
-        receiver: Option<User>,
+        receiver: Option<Callee>,
     ) -> Result<SessionId> {
         let rings_for = self.check_initiate(&initiate)?;
         if initiate.receiver == asker.uid.as_str() {
             return Err(ErrorCode::CallingSelf.into());
         }
-        let receiver = receiver.filter(|user| user.uid.as_str() == initiate.receiver).ok_or_else(|| {
-            Error::new(ErrorCode::UserUnknown, format!("no user {:?} has ever logged in here", initiate.receiver))
-        })?;
+        let Some(Callee::User(receiver)) = receiver.filter(|callee| callee.id() == initiate.receiver) else {
+            let text = format!("no user {:?} has ever logged in here", initiate.receiver);
+            return Err(Error::new(ErrorCode::UserUnknown, text));
+        };
         // Glare: the one I call calls me. The call that came first is the one call, and this answers it.
         if let Some(session) = self.call_from(&receiver.uid, &asker.uid) {
             return self.accept(now, asker, session);

@@ -6,7 +6,8 @@
 //!    reached. Each changes the machine at once; what there is to tell is held back.
 //! 2. Persist every record of [`Service::unsaved`], in one transaction.
 //! 3. When that is done, [`Service::commit`] releases the outputs. When it failed, [`Service::rollback`] undoes the
-//!    changes and answers each request of the batch with `store_failed`. Room inputs of the batch are to be fed again.
+//!    changes and answers each request of the batch with `store_failed`. Inputs of the batch that no device asked for
+//!    ([`Input::Room`] and the owner's) are to be fed again.
 //!
 //! So nobody is told anything that a crash could take back, and one transaction carries many changes.
 //!
@@ -15,15 +16,16 @@
 
 mod commands;
 mod entry;
+mod owner;
 mod timers;
 
 pub use entry::{AppliedRequest, CallRecord};
 
-use super::call::{ParticipantState, User};
+use super::call::{Callee, ParticipantState, User};
 use super::event::{Actor, CallEvent, CallEventKind};
 use super::wire::{Answer, Command, Response, ServerMessage};
 use super::{Call, CallStatus, EndReason};
-use crate::base::{DeviceId, Error, ErrorCode, RequestId, Result, SessionId, Uid, UnixMillis};
+use crate::base::{DeviceId, Error, ErrorCode, GroupId, RequestId, Result, SessionId, Uid, UnixMillis};
 use entry::Entry;
 use rand::{SeedableRng, rngs::StdRng};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -71,10 +73,19 @@ pub enum Input {
     Connected { connection: ConnectionId, user: User, device: DeviceId, call_waiting: bool },
     /// A connection is gone.
     Disconnected { connection: ConnectionId },
-    /// `receiver`: for initiate, the receiving user as stored, if there is one.
-    Command { connection: ConnectionId, id: RequestId, command: Command, receiver: Option<User> },
+    /// `receiver`: for initiate, the receiving user or group as stored, if there is one.
+    Command { connection: ConnectionId, id: RequestId, command: Command, receiver: Option<Callee> },
     /// What the session server says about the room of a call. Other rooms are passed over.
     Room { session: SessionId, event: RoomInput },
+    /// The owner removed a user, and the store knows it no more: it is out of its calls at once, its devices are logged
+    /// out.
+    UserRemoved(Uid),
+    /// The owner took a user out of a group: it is out of that group's calls at once, and cannot join them any more.
+    MemberRemoved { guid: GroupId, uid: Uid },
+    /// The owner put a user into a group: it may join the group's calls, and rings for those that ring.
+    MemberAdded { guid: GroupId, user: User },
+    /// The owner removed a group: its calls are over.
+    GroupRemoved(GroupId),
 }
 
 /// What happened in the room of a call.
@@ -208,6 +219,10 @@ impl Service {
                 self.send(connection, ServerMessage::Response(Response::new(id, answer)));
             }
             Input::Room { session, event } => self.room(now, &session, event),
+            Input::UserRemoved(uid) => self.user_removed(now, &uid),
+            Input::MemberRemoved { guid, uid } => self.member_removed(now, &guid, &uid),
+            Input::MemberAdded { guid, user } => self.member_added(now, &guid, &user),
+            Input::GroupRemoved(guid) => self.group_removed(now, &guid),
         }
     }
 

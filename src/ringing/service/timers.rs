@@ -70,7 +70,7 @@ impl Service {
         let action = match reason {
             EndReason::Unanswered => Action::TimeOut,
             EndReason::CallerGone => Action::Cancel,
-            EndReason::Failed => Action::Fail,
+            EndReason::Failed | EndReason::Removed => Action::Fail,
             _ => Action::End,
         };
         if let Err(error) = self.act(now, session, action, reason, by.as_ref()) {

@@ -1,4 +1,4 @@
-//! Users and calls, durably. All access goes through [`Store`], with SQL that SQLite and PostgreSQL both run.
+//! Users, groups and calls, durably. All access goes through [`Store`], with SQL that SQLite and PostgreSQL both run.
 
 mod cursor;
 mod log;
@@ -8,9 +8,9 @@ mod sqlite;
 pub(super) use sqlite::SqliteStore;
 
 use super::config::fault;
-use crate::base::{Error, ErrorCode, Result, SessionId, Uid, UnixMillis};
+use crate::base::{Error, ErrorCode, GroupId, Result, SessionId, Uid, UnixMillis};
 use crate::ringing::service::CallRecord;
-use crate::ringing::{LogFilter, LogPage, User};
+use crate::ringing::{Group, LogFilter, LogPage, User};
 use async_trait::async_trait;
 use std::path::PathBuf;
 
@@ -21,6 +21,11 @@ pub(super) trait Store: Send + Sync {
     async fn upsert_user(&self, user: User, now: UnixMillis) -> Result<User>;
 
     async fn user(&self, uid: &Uid) -> Result<Option<User>>;
+
+    async fn group(&self, guid: &GroupId) -> Result<Option<Group>>;
+
+    /// In the order of their uids; none when there is no such group.
+    async fn group_members(&self, guid: &GroupId) -> Result<Vec<User>>;
 
     /// All of them, or none. They are on disk when it returns.
     async fn save(&self, records: &[&CallRecord]) -> Result<()>;

@@ -3,7 +3,9 @@
 use sqlx::{Row, Sqlite, Transaction};
 
 /// Step n takes the tables from version n to n + 1. A released step is never edited; new ones are added.
-const STEPS: &[&[&str]] = &[&[
+const STEPS: &[&[&str]] = &[CALLS, GROUPS];
+
+const CALLS: &[&str] = &[
     "CREATE TABLE users (
         uid TEXT PRIMARY KEY,
         name TEXT,
@@ -31,7 +33,26 @@ const STEPS: &[&[&str]] = &[&[
         PRIMARY KEY (session_id, uid)
     )",
     "CREATE INDEX call_parties_by_time ON call_parties (uid, initiated_at, session_id)",
-]];
+];
+
+const GROUPS: &[&str] = &[
+    // JSON.
+    "ALTER TABLE users ADD COLUMN metadata TEXT",
+    "CREATE TABLE groups (
+        guid TEXT PRIMARY KEY,
+        name TEXT NOT NULL,
+        avatar TEXT,
+        metadata TEXT,
+        created_at BIGINT NOT NULL
+    )",
+    "CREATE TABLE group_members (
+        guid TEXT NOT NULL REFERENCES groups (guid) ON DELETE CASCADE,
+        uid TEXT NOT NULL REFERENCES users (uid) ON DELETE CASCADE,
+        added_at BIGINT NOT NULL,
+        PRIMARY KEY (guid, uid)
+    )",
+    "CREATE INDEX group_members_by_user ON group_members (uid, guid)",
+];
 
 /// Brings the tables to the newest version, in the transaction of the caller.
 pub(super) async fn migrate(transaction: &mut Transaction<'_, Sqlite>) -> Result<(), sqlx::Error> {

@@ -2,9 +2,9 @@
 
 use super::log::{bigint, page, record};
 use super::{Store, failed, schema};
-use crate::base::{Result, SessionId, Uid, UnixMillis};
+use crate::base::{GroupId, Result, SessionId, Uid, UnixMillis};
 use crate::ringing::service::CallRecord;
-use crate::ringing::{Direction, LogFilter, LogPage, User};
+use crate::ringing::{Direction, Group, LogFilter, LogPage, User};
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
@@ -58,19 +58,21 @@ impl Store for SqliteStore {
         // Most logins change nothing, and then nothing is written: a server's restart is not a storm of writes.
         if let Some(stored) = self.user(&user.uid).await? {
             let same = |new: &Option<String>, old: &Option<String>| new.is_none() || new == old;
-            if same(&user.name, &stored.name) && same(&user.avatar, &stored.avatar) {
+            if same(&user.name, &stored.name) && same(&user.avatar, &stored.avatar) && user.metadata.is_none() {
                 return Ok(stored);
             }
         }
         let row = sqlx::query(
-            "INSERT INTO users (uid, name, avatar, created_at) VALUES ($1, $2, $3, $4)
+            "INSERT INTO users (uid, name, avatar, metadata, created_at) VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (uid) DO UPDATE SET name = COALESCE(excluded.name, users.name),
-                                             avatar = COALESCE(excluded.avatar, users.avatar)
-             RETURNING uid, name, avatar",
+                                             avatar = COALESCE(excluded.avatar, users.avatar),
+                                             metadata = COALESCE(excluded.metadata, users.metadata)
+             RETURNING uid, name, avatar, metadata",
         )
         .bind(user.uid.as_str())
         .bind(&user.name)
         .bind(&user.avatar)
+        .bind(user.metadata.as_ref().map(|json| json.to_string()))
         .bind(bigint(now))
         .fetch_one(&self.writer)
         .await
@@ -79,12 +81,33 @@ impl Store for SqliteStore {
     }
 
     async fn user(&self, uid: &Uid) -> Result<Option<User>> {
-        let row = sqlx::query("SELECT uid, name, avatar FROM users WHERE uid = $1")
+        let row = sqlx::query("SELECT uid, name, avatar, metadata FROM users WHERE uid = $1")
             .bind(uid.as_str())
             .fetch_optional(&self.readers)
             .await
             .map_err(|e| failed("reading a user", e))?;
         row.as_ref().map(read_user).transpose()
+    }
+
+    async fn group(&self, guid: &GroupId) -> Result<Option<Group>> {
+        let row = sqlx::query("SELECT guid, name, avatar, metadata FROM groups WHERE guid = $1")
+            .bind(guid.as_str())
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(|e| failed("reading a group", e))?;
+        row.as_ref().map(read_group).transpose()
+    }
+
+    async fn group_members(&self, guid: &GroupId) -> Result<Vec<User>> {
+        let rows = sqlx::query(
+            "SELECT u.uid, u.name, u.avatar, u.metadata FROM group_members m JOIN users u ON u.uid = m.uid
+             WHERE m.guid = $1 ORDER BY u.uid",
+        )
+        .bind(guid.as_str())
+        .fetch_all(&self.readers)
+        .await
+        .map_err(|e| failed("reading a group's members", e))?;
+        rows.iter().map(read_user).collect()
     }
 
     async fn save(&self, records: &[&CallRecord]) -> Result<()> {
@@ -179,10 +202,27 @@ async fn save_one(transaction: &mut Transaction<'_, Sqlite>, record: &CallRecord
 }
 
 fn read_user(row: &SqliteRow) -> Result<User> {
-    let read = || -> Result<_, sqlx::Error> { Ok((row.try_get::<String, _>(0)?, row.try_get(1)?, row.try_get(2)?)) };
-    let (uid, name, avatar) = read().map_err(|e| failed("reading a user", e))?;
-    Ok(User { uid: Uid::new(uid).map_err(|e| failed("reading a user", e))?, name, avatar })
+    let doing = "reading a user";
+    let (uid, name, avatar, metadata) = read_profile::<Option<String>>(row).map_err(|e| failed(doing, e))?;
+    Ok(User { uid: Uid::new(uid).map_err(|e| failed(doing, e))?, name, avatar, metadata })
 }
+
+fn read_group(row: &SqliteRow) -> Result<Group> {
+    let doing = "reading a group";
+    let (guid, name, avatar, metadata) = read_profile::<String>(row).map_err(|e| failed(doing, e))?;
+    Ok(Group { guid: GroupId::new(guid).map_err(|e| failed(doing, e))?, name, avatar, metadata })
+}
+
+/// Id, name, avatar and metadata, in this order.
+fn read_profile<'r, N>(row: &'r SqliteRow) -> Result<Profile<N>, sqlx::Error>
+where
+    N: sqlx::Decode<'r, Sqlite> + sqlx::Type<Sqlite>,
+{
+    let metadata = row.try_get::<Option<&str>, _>(3)?.map(serde_json::from_str).transpose();
+    Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, metadata.map_err(|e| sqlx::Error::Decode(Box::new(e)))?))
+}
+
+type Profile<N> = (String, N, Option<String>, Option<serde_json::Value>);
 
 fn read_record(row: &SqliteRow) -> Result<CallRecord> {
     let text: String = row.try_get(0).map_err(|e| failed("reading a call", e))?;
