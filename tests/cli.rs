@@ -217,6 +217,48 @@ fn a_rejected_call_and_an_interrupted_one_end_with_status_1_and_their_reason() {
 }
 
 #[test]
+fn a_push_in_a_file_is_answered_by_hand() {
+    use trill::base::{SessionId, Uid, UnixMillis};
+    use trill::identity::{ApiKey, WakeToken};
+    let server = server();
+    let account = |uid: &'static str| ["--dev", "--as", uid, "--server", server.url.as_str()];
+    // Bob is known, and not there.
+    let mut bob = Trill::start(&[&["answer", "--json"], &account("bob")[..], &SILENT].concat());
+    bob.wait_for("waiting");
+    bob.interrupt();
+    assert!(bob.ended_well());
+    let mut alice = Trill::start(&[&["call", "bob", "--json"], &account("alice")[..], &SILENT].concat());
+    let call = alice.wait_for("initiated")["call"].clone();
+    let payload = trill::ringing::WakePayload {
+        uid: Uid::new("bob").unwrap(),
+        session_id: SessionId::new(call["sessionId"].as_str().unwrap()).unwrap(),
+        from: trill::ringing::User::new(Uid::new("alice").unwrap()),
+        group: None,
+        call_type: trill::ringing::CallType::Audio,
+    };
+    let key = ApiKey::new("devkey", "trill-development-secret-do-not-deploy").unwrap();
+    let file = server.folder.path().join("push");
+    let file_name = file.to_str().unwrap();
+    std::fs::write(&file, WakeToken(payload).mint(&key, UnixMillis::now(), Duration::from_secs(45))).unwrap();
+
+    let push = ["answer", "--push", file_name, "--reject", "--json"];
+    let mut bob = Trill::start(&[&push, &account("bob")[..], &SILENT].concat());
+    assert_eq!(bob.wait_for("push")["outcome"], "ringing");
+    bob.wait_for("refusing");
+    assert!(bob.ended_well());
+    assert!(!alice.ended_well());
+    let mut late = Trill::start(&[&push, &account("bob")[..], &SILENT].concat());
+    assert_eq!(late.wait_for("push")["call"]["status"], "rejected");
+    assert!(late.ended_well());
+
+    std::fs::write(&file, "no payload").unwrap();
+    let said = refusal(&[&["answer", "--push", file_name], &account("bob")[..], &SILENT].concat());
+    assert!(said.contains("malformed"), "{said}");
+    let said = refusal(&[&["answer", "--push", "/no/such/file"], &account("bob")[..], &SILENT].concat());
+    assert!(said.contains("/no/such/file"), "{said}");
+}
+
+#[test]
 fn a_server_that_cannot_start_says_why() {
     let running = server();
     let address = running.url.trim_start_matches("http://");
@@ -300,4 +342,9 @@ fn the_documented_configuration_is_one() {
     assert_eq!((config.http, config.udp), (defaults.http, defaults.udp));
     assert_eq!(format!("{:?}{:?}", config.calls, config.limits), format!("{:?}{:?}", defaults.calls, defaults.limits));
     assert_eq!(config.ice_servers.len(), 1);
+    let times = |config: &trill::server::ServerConfig| {
+        let webhooks = &config.webhooks;
+        (webhooks.timeout, webhooks.give_up_after, webhooks.concurrency)
+    };
+    assert_eq!(times(&config), times(&defaults));
 }

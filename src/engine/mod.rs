@@ -30,7 +30,7 @@ use self::shared::{Login, Shared, on_ring_event};
 use crate::base::{Error, ErrorCode, Result, SessionId, TrackId};
 use crate::processing::VoiceProcessing;
 use crate::ringing::wire::{Initiate, RejectReason, SessionAccess};
-use crate::ringing::{Call, LogFilter, LogPage, User};
+use crate::ringing::{Call, LogFilter, LogPage, PushedCall, User};
 use crate::session::{OutgoingData, Participant, TrackSource};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,30 +87,33 @@ impl Engine {
             ..RingSettings::new(server, token, self.shared.config.device_id.clone())
         };
         let shared = self.shared.clone();
-        self.spawn(async move {
-            {
-                let mut login = shared.login();
-                if !matches!(*login, Login::Out) {
-                    return Err(ErrorCode::AlreadyLoggedIn.into());
-                }
-                *login = Login::Pending;
-            }
-            let engine = Arc::downgrade(&shared);
-            let result = RingClient::connect(settings, move |event| on_ring_event(&engine, event)).await;
+        // At once, not when the task runs: a push that is handed over next finds a login under way.
+        let begun = {
             let mut login = shared.login();
-            match result {
-                // The server may have ended the login already.
-                Ok(_) if !matches!(*login, Login::Pending) => Err(ErrorCode::NotLoggedIn.into()),
-                Ok(client) => {
-                    let user = client.user().clone();
-                    *login = Login::In(client);
-                    Ok(user)
+            matches!(*login, Login::Out).then(|| *login = Login::Pending)
+        };
+        self.spawn(async move {
+            begun.ok_or(ErrorCode::AlreadyLoggedIn)?;
+            let engine = Arc::downgrade(&shared);
+            let connected = RingClient::connect(settings, move |event| on_ring_event(&engine, event)).await;
+            let result = {
+                let mut login = shared.login();
+                match connected {
+                    // The server may have ended the login already.
+                    Ok(_) if !matches!(*login, Login::Pending) => Err(ErrorCode::NotLoggedIn.into()),
+                    Ok(client) => {
+                        let user = client.user().clone();
+                        *login = Login::In(client);
+                        Ok(user)
+                    }
+                    Err(error) => {
+                        *login = Login::Out;
+                        Err(error)
+                    }
                 }
-                Err(error) => {
-                    *login = Login::Out;
-                    Err(error)
-                }
-            }
+            };
+            shared.login_decided.notify_waiters();
+            result
         })
     }
 
@@ -146,6 +149,23 @@ impl Engine {
     pub fn accept_call(&self, session: &SessionId) -> Completion<Call> {
         let session = session.clone();
         self.request(async move |client| client.accept(&session).await)
+    }
+
+    /// A push with a wake payload came in: says what became of the call that it announces, by the server's word.
+    ///
+    /// When the call rings, this device rings: [`CallEventKind::IncomingReceived`](crate::ringing::CallEventKind) comes
+    /// as an event, once, whether the push or the connection told of it first, and however often the push came.
+    ///
+    /// Log in first, then call this; it waits for a login that is under way. It works on a connection that died while
+    /// the device slept as well: that is found out within 2 s, and restored. To show who calls before the server has
+    /// answered, read the payload with [`WakePayload::read`](crate::ringing::WakePayload::read).
+    ///
+    /// Errors: `not_logged_in`, `malformed`, `too_large`, `token_expired` (too late: the call rings no more),
+    /// `not_a_party` (it is for another user), `token_wrong_key` (the server did not sign it), `call_not_found`,
+    /// `timed_out`.
+    pub fn call_from_push(&self, payload: impl Into<Vec<u8>>) -> Completion<PushedCall> {
+        let (shared, payload) = (self.shared.clone(), payload.into());
+        self.spawn(async move { shared.ring_client_soon().await?.call_from_push(payload).await })
     }
 
     /// Rejects a call that rings here. Errors: as [`accept_call`](Self::accept_call).

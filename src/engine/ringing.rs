@@ -6,7 +6,7 @@ use crate::ringing::client::{Client, ClientOutput, ClientSettings, LoginState};
 use crate::ringing::wire::{
     Answer, Command, Initiate, MAX_SERVER_MESSAGE, Query, Reject, RejectReason, Request, SessionAccess, SessionRef,
 };
-use crate::ringing::{Call, CallEvent, LogFilter, LogPage, User};
+use crate::ringing::{Call, CallEvent, LogFilter, LogPage, PushOutcome, PushedCall, User};
 use futures_util::{SinkExt, StreamExt};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -75,6 +75,7 @@ pub struct RingClient {
 struct Shared {
     to_task: mpsc::Sender<Ask>,
     user: User,
+    device: DeviceId,
     view: View,
     stopped: tokio::sync::watch::Receiver<bool>,
     task: tokio::task::AbortHandle,
@@ -91,6 +92,7 @@ struct Calls {
 
 enum Ask {
     Request { request: Request, reply: oneshot::Sender<Result<Answer>> },
+    Push { payload: Vec<u8>, reply: oneshot::Sender<Result<Answer>> },
     ClearActive { reply: oneshot::Sender<Option<Call>> },
     LogOut,
 }
@@ -106,6 +108,7 @@ impl RingClient {
     ) -> Result<RingClient> {
         let mut url = websocket_url(&settings.server)?;
         url.set_path(&format!("{}/v1/ring", url.path().trim_end_matches('/')));
+        let device = settings.device_id.clone();
         let client = Client::new(ClientSettings {
             token: settings.token,
             device_id: settings.device_id,
@@ -131,7 +134,7 @@ impl RingClient {
         };
         let task = tokio::spawn(task.run(from_handles)).abort_handle();
         let user = first_login.await.map_err(|_| Error::from(ErrorCode::ShutDown))??;
-        Ok(RingClient { shared: Arc::new(Shared { to_task, user, view, stopped, task }) })
+        Ok(RingClient { shared: Arc::new(Shared { to_task, user, device, view, stopped, task }) })
     }
 
     /// Who is logged in, as the server knows it.
@@ -172,6 +175,19 @@ impl RingClient {
         let query = Query::SessionToken(SessionRef { session_id: session.clone() });
         match self.ask(Request::Query(query)).await? {
             Answer::SessionToken(access) => Ok(access),
+            _ => Err(unfitting()),
+        }
+    }
+
+    /// A push came in: what became of the call that it announces. Errors: `malformed`, `too_large`, `not_a_party`,
+    /// `token_expired`, `token_wrong_key`, `call_not_found`.
+    pub async fn call_from_push(&self, payload: Vec<u8>) -> Result<PushedCall> {
+        let (reply, answer) = oneshot::channel();
+        match self.send(Ask::Push { payload, reply }, answer).await? {
+            Answer::Call(call) => {
+                let outcome = PushOutcome::of(&self.shared.user.uid, &self.shared.device, &call);
+                Ok(PushedCall { outcome, call: *call })
+            }
             _ => Err(unfitting()),
         }
     }
@@ -233,7 +249,11 @@ impl RingClient {
 
     async fn ask(&self, request: Request) -> Result<Answer> {
         let (reply, answer) = oneshot::channel();
-        self.shared.to_task.try_send(Ask::Request { request, reply }).map_err(|error| match error {
+        self.send(Ask::Request { request, reply }, answer).await
+    }
+
+    async fn send(&self, ask: Ask, answer: oneshot::Receiver<Result<Answer>>) -> Result<Answer> {
+        self.shared.to_task.try_send(ask).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => {
                 Error::new(ErrorCode::TooManyRequests, "too many requests wait already; wait for their answers")
             }
@@ -284,6 +304,10 @@ impl Task {
         match ask {
             Ask::Request { request, reply } => {
                 let id = self.client.request(Instant::now(), request);
+                self.replies.insert(id, reply);
+            }
+            Ask::Push { payload, reply } => {
+                let id = self.client.call_from_push(Instant::now(), &payload);
                 self.replies.insert(id, reply);
             }
             Ask::ClearActive { reply } => {

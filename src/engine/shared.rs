@@ -10,12 +10,15 @@ use crate::session::SessionEvent;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 pub(super) struct Shared {
     pub config: EngineConfig,
     pub runtime: Handle,
     pub events: EventSender,
     login: Mutex<Login>,
+    /// Told when a login that was under way has succeeded or failed.
+    pub login_decided: Notify,
     sessions: Mutex<HashMap<SessionId, Slot>>,
 }
 
@@ -34,7 +37,14 @@ enum Slot {
 
 impl Shared {
     pub fn new(config: EngineConfig, runtime: Handle, events: EventSender) -> Self {
-        Self { config, runtime, events, login: Mutex::new(Login::Out), sessions: Mutex::default() }
+        Self {
+            config,
+            runtime,
+            events,
+            login: Mutex::new(Login::Out),
+            login_decided: Notify::new(),
+            sessions: Mutex::default(),
+        }
     }
 
     pub async fn start_session(
@@ -76,6 +86,21 @@ impl Shared {
         match &*self.login() {
             Login::In(client) => Ok(client.clone()),
             Login::Out | Login::Pending => Err(ErrorCode::NotLoggedIn.into()),
+        }
+    }
+
+    /// [`Self::ring_client`], after a login that is under way.
+    pub async fn ring_client_soon(&self) -> Result<RingClient> {
+        loop {
+            let mut decided = std::pin::pin!(self.login_decided.notified());
+            // From here on no word is missed.
+            decided.as_mut().enable();
+            match &*self.login() {
+                Login::In(client) => return Ok(client.clone()),
+                Login::Out => return Err(ErrorCode::NotLoggedIn.into()),
+                Login::Pending => {}
+            }
+            decided.await;
         }
     }
 

@@ -81,6 +81,10 @@ impl KeyRing {
         &self.keys[0]
     }
 
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.keys.iter().map(|key| key.secret.as_str())
+    }
+
     /// The claims of a token that is well-formed, signed by one of these keys, and within its time at `now`.
     pub(super) fn verify<C: DeserializeOwned>(&self, token: &str, now: UnixMillis) -> Result<C> {
         let claims = self.verify_signature(token)?;

@@ -5,7 +5,7 @@ use crate::base::{Error, ErrorCode, Result, Uid, UnixMillis};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// What `use` says in the two kinds of token, so that one is never taken for the other, nor for a session token.
+/// What `use` says in either kind of token, so that one is never taken for the other, nor for a session token.
 const USER: &str = "user";
 const ADMIN: &str = "admin";
 
@@ -57,15 +57,15 @@ impl AdminToken {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Used<C> {
+pub(super) struct Used<C> {
     #[serde(rename = "use", default)]
-    kind: String,
+    pub(super) kind: String,
     #[serde(flatten)]
-    claims: C,
+    pub(super) claims: C,
 }
 
 impl<C: serde::de::DeserializeOwned> Used<C> {
-    fn verify(keys: &KeyRing, token: &str, now: UnixMillis, kind: &str) -> Result<C> {
+    pub(super) fn verify(keys: &KeyRing, token: &str, now: UnixMillis, kind: &str) -> Result<C> {
         // First the use alone: a session token in the wrong place is a missing grant, not a malformed token.
         let used: Used<serde::de::IgnoredAny> = keys.verify(token, now)?;
         if used.kind != kind {

@@ -6,11 +6,12 @@
 
 use super::call::{Call, CallStatus, EndReason, User};
 use super::event::{Actor, CallEvent, CallEventKind};
+use super::wake::WakePayload;
 use super::wire::{
-    self, Answer, ClientMessage, Command, Hello, Query, Request, RequestMessage, Response, ServerMessage, SessionRef,
-    Welcome,
+    self, Answer, ClientMessage, Command, Hello, PushRef, Query, Request, RequestMessage, Response, ServerMessage,
+    SessionRef, Welcome,
 };
-use crate::base::{DeviceId, Error, ErrorCode, RequestId, Result, SessionId, Uid};
+use crate::base::{DeviceId, Error, ErrorCode, RequestId, Result, SessionId, Uid, UnixMillis};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -24,6 +25,9 @@ const WELCOME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How many server pings may fail to come before the connection is given up.
 const MISSED_PINGS: u32 = 3;
+
+/// How long a connection has to show that it lives, after a push made that doubtful.
+const PROBE: Duration = Duration::from_secs(2);
 
 /// Calls that are over and remembered, so that a late word about one is not taken for news.
 const REMEMBERED: usize = 64;
@@ -79,6 +83,10 @@ pub struct Client {
     /// After the first welcome: who is logged in.
     user: Option<User>,
     ping_interval: Duration,
+    /// The server's clock at the latest welcome.
+    server_time: Option<(UnixMillis, Instant)>,
+    /// When the connection is given up, unless something comes in before.
+    doubtful_until: Option<Instant>,
     attempts: u32,
     /// Unanswered requests, in the order they were made.
     pending: VecDeque<Pending>,
@@ -124,6 +132,8 @@ impl Client {
             link: Link::Idle,
             user: None,
             ping_interval: WELCOME_TIMEOUT,
+            server_time: None,
+            doubtful_until: None,
             attempts: 0,
             pending: VecDeque::new(),
             calls: BTreeMap::new(),
@@ -151,6 +161,7 @@ impl Client {
 
     /// The connection could not be made, or broke.
     pub fn disconnected(&mut self, now: Instant, error: Error) {
+        self.doubtful_until = None;
         if matches!(self.link, Link::Stopped) {
             return;
         }
@@ -172,6 +183,7 @@ impl Client {
     pub fn heard(&mut self, now: Instant) {
         if let Link::Up { heard_at } = &mut self.link {
             *heard_at = now;
+            self.doubtful_until = None;
         }
     }
 
@@ -203,6 +215,31 @@ impl Client {
             Some(error) => self.outputs.push_back(ClientOutput::Answer { id: id.clone(), result: Err(error) }),
             None => self.enqueue(now, id.clone(), request, false),
         }
+        id
+    }
+
+    /// A push came in: asks what became of the call that it announces. A call that rings here is told as an event, once,
+    /// however often pushes and connections tell of it. The answer is an output with this id: the call as it is.
+    ///
+    /// Errors, in the answer: `malformed`, `too_large`, `not_logged_in`, `not_a_party` (it is for another user),
+    /// `token_expired` (the call rings no more), and what the server refuses with.
+    pub fn call_from_push(&mut self, now: Instant, payload: &[u8]) -> RequestId {
+        let id = self.new_id();
+        let push = match self.check_push(now, payload) {
+            Ok(push) => push,
+            Err(error) => {
+                self.outputs.push_back(ClientOutput::Answer { id: id.clone(), result: Err(error) });
+                return id;
+            }
+        };
+        match &mut self.link {
+            // The server sends a push when it has no connection of this user: what is held for one here may have died
+            // in the device's sleep.
+            Link::Up { .. } => self.doubtful_until = Some(now + PROBE),
+            Link::Waiting { retry_at } => *retry_at = now,
+            _ => {}
+        }
+        self.enqueue(now, id.clone(), Request::Query(Query::Wake(push)), false);
         id
     }
 
@@ -238,7 +275,10 @@ impl Client {
         let link = match self.link {
             Link::Waiting { retry_at } => Some(retry_at),
             Link::Greeting { until } => Some(until),
-            Link::Up { heard_at } => Some(heard_at + self.ping_interval * MISSED_PINGS),
+            Link::Up { heard_at } => {
+                let silent = heard_at + self.ping_interval * MISSED_PINGS;
+                Some(self.doubtful_until.map_or(silent, |until| until.min(silent)))
+            }
             Link::Idle | Link::Connecting | Link::Stopped => None,
         };
         self.pending.iter().map(|pending| pending.until).chain(link).min()
@@ -254,6 +294,10 @@ impl Client {
             Link::Up { heard_at } if heard_at + self.ping_interval * MISSED_PINGS <= now => {
                 self.give_up_connection(now, Error::new(ErrorCode::ConnectionLost, "the server fell silent"));
             }
+            Link::Up { .. } if self.doubtful_until.is_some_and(|until| until <= now) => {
+                let text = "the connection did not outlive the device's sleep";
+                self.give_up_connection(now, Error::new(ErrorCode::ConnectionLost, text));
+            }
             _ => {}
         }
         while let Some(index) = self.pending.iter().position(|pending| pending.until <= now) {
@@ -267,6 +311,21 @@ impl Client {
         self.outputs.pop_front()
     }
 
+    fn check_push(&self, now: Instant, payload: &[u8]) -> Result<PushRef> {
+        let (push, expires) = WakePayload::read(payload)?;
+        let user = self.user.as_ref().filter(|_| !matches!(self.link, Link::Stopped)).ok_or(ErrorCode::NotLoggedIn)?;
+        if push.uid != user.uid {
+            let text = format!("the push is for {}, and {} is logged in here", push.uid, user.uid);
+            return Err(Error::new(ErrorCode::NotAParty, text));
+        }
+        // By the server's clock, which set the time: the device's may be wrong.
+        let server_now = self.server_time.map(|(time, at)| time + now.saturating_duration_since(at));
+        if server_now.is_some_and(|now| now >= expires) {
+            return Err(Error::new(ErrorCode::TokenExpired, "the push came too late: that call rings no more"));
+        }
+        Ok(PushRef { payload: String::from_utf8_lossy(payload).trim().to_owned() })
+    }
+
     fn welcome(&mut self, now: Instant, welcome: Welcome) {
         if !matches!(self.link, Link::Greeting { .. }) {
             return;
@@ -275,6 +334,7 @@ impl Client {
         self.attempts = 0;
         self.ping_interval = Duration::from_millis(welcome.ping_interval_ms.clamp(100, 600_000));
         self.user = Some(welcome.user.clone());
+        self.server_time = Some((welcome.time, now));
         self.outputs.push_back(ClientOutput::Login(LoginState::LoggedIn(welcome.user)));
         for pending in &self.pending {
             let message = RequestMessage::new(pending.id.clone(), &pending.request);
@@ -562,6 +622,75 @@ mod tests {
             _ => false,
         };
         assert!(outputs(&mut client).iter().any(again));
+    }
+
+    fn push(sub: &str, exp: u64) -> String {
+        use base64::Engine as _;
+        let claims = format!(
+            r#"{{"use":"wake","exp":{exp},"sub":"{sub}","sessionId":"s","from":{{"uid":"bob"}},"type":"AUDIO"}}"#
+        );
+        format!("h.{}.s", base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(claims))
+    }
+
+    /// The error that a push is refused with at once.
+    fn refused(client: &mut Client, now: Instant, payload: &str) -> Option<ErrorCode> {
+        let id = client.call_from_push(now, payload.as_bytes());
+        outputs(client).into_iter().find_map(|output| match output {
+            ClientOutput::Answer { id: answered, result } if answered == id => result.err().map(|error| error.code()),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn a_push_is_judged_by_the_servers_clock_and_for_the_user_who_is_logged_in() {
+        let now = start();
+        let mut client = client();
+        assert_eq!(refused(&mut client, now, &push("me", 10)), Some(ErrorCode::NotLoggedIn));
+        client.start();
+        // Its time is 1 ms.
+        log_in(&mut client, now, "");
+        assert_eq!(refused(&mut client, now, &push("you", 10)), Some(ErrorCode::NotAParty));
+        assert_eq!(refused(&mut client, now + Duration::from_secs(9), &push("me", 10)), None);
+        assert_eq!(refused(&mut client, now + Duration::from_secs(10), &push("me", 10)), Some(ErrorCode::TokenExpired));
+    }
+
+    #[test]
+    fn a_push_finds_out_that_the_connection_died_in_the_devices_sleep() {
+        let now = start();
+        let mut client = client();
+        client.start();
+        log_in(&mut client, now, "");
+        outputs(&mut client);
+        let id = client.call_from_push(now, push("me", 100).as_bytes());
+        assert_eq!(client.next_wake(), Some(now + PROBE));
+        let sent = |output: &ClientOutput| match output {
+            ClientOutput::Send(ClientMessage::Request(request)) => request.id == id,
+            _ => false,
+        };
+        assert!(outputs(&mut client).iter().any(sent));
+        client.tick(now + PROBE);
+        assert!(outputs(&mut client).iter().any(|output| matches!(output, ClientOutput::Disconnect)));
+        let retry = client.next_wake().unwrap();
+        client.tick(retry);
+        log_in(&mut client, retry, "");
+        assert!(outputs(&mut client).iter().any(sent), "it is asked again on the new connection");
+    }
+
+    #[test]
+    fn a_connection_that_shows_that_it_lives_is_kept_after_a_push_and_one_that_waits_is_made_at_once() {
+        let now = start();
+        let mut client = client();
+        client.start();
+        log_in(&mut client, now, "");
+        client.call_from_push(now, push("me", 100).as_bytes());
+        client.heard(now + Duration::from_secs(1));
+        outputs(&mut client);
+        client.tick(now + PROBE);
+        assert!(outputs(&mut client).is_empty());
+
+        client.disconnected(now + PROBE, ErrorCode::ConnectionLost.into());
+        client.call_from_push(now + PROBE, push("me", 100).as_bytes());
+        assert_eq!(client.next_wake(), Some(now + PROBE));
     }
 
     #[test]

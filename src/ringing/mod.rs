@@ -5,6 +5,7 @@
 //! - `call`, `transition`: what a call is, and the one table of how it moves.
 //! - `event`: what an app is told about a call.
 //! - `wire`, `log`: the JSON messages both ways, and the pages of the call log.
+//! - `wake`, [`webhook`]: what the owner's backend is told, and what a push carries to a device that is not there.
 //! - [`service`]: the server's machine. It owns every unfinished call and its timers.
 //! - [`client`]: a device's machine: login, requests that survive a reconnect, events without duplicates.
 
@@ -14,6 +15,8 @@ mod event;
 mod log;
 pub mod service;
 mod transition;
+mod wake;
+pub mod webhook;
 pub mod wire;
 
 pub use call::{
@@ -23,6 +26,7 @@ pub use call::{
 pub use event::{Actor, CallEvent, CallEventKind};
 pub use log::{Direction, LogFilter, LogPage};
 pub use transition::{Action, table_as_markdown};
+pub use wake::{MAX_WAKE_PAYLOAD, PushOutcome, PushedCall, WakePayload};
 
 /// The largest metadata of a call, in bytes of its JSON.
 pub const MAX_METADATA: usize = 4 * 1024;

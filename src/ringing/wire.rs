@@ -83,6 +83,8 @@ pub enum Query {
     SessionToken(SessionRef),
     Call(SessionRef),
     Calls(LogFilter),
+    /// What became of the call that a push announced.
+    Wake(PushRef),
 }
 
 /// Calls somebody.
@@ -126,6 +128,12 @@ impl Initiate {
 #[serde(rename_all = "camelCase")]
 pub struct SessionRef {
     pub session_id: SessionId,
+}
+
+/// A wake payload, as a push service carried it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushRef {
+    pub payload: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -285,6 +293,7 @@ impl RequestMessage {
             Request::Command(Command::Ringing(params) | Command::Accept(params) | Command::End(params))
             | Request::Query(Query::SessionToken(params) | Query::Call(params)) => to_value(params),
             Request::Query(Query::Calls(params)) => to_value(params),
+            Request::Query(Query::Wake(params)) => to_value(params),
         };
         Self { id, method: request.method().to_owned(), params }
     }
@@ -301,6 +310,7 @@ impl RequestMessage {
             "call" => Request::Query(Query::Call(self.params()?)),
             "calls" if self.params.is_null() => Request::Query(Query::Calls(LogFilter::default())),
             "calls" => Request::Query(Query::Calls(self.params()?)),
+            "wake" => Request::Query(Query::Wake(self.params()?)),
             other => {
                 let shown: String = other.chars().take(40).collect();
                 return Err(Error::new(ErrorCode::NotSupported, format!("there is no method {shown:?}")));
@@ -322,6 +332,7 @@ impl Request {
             Request::Query(Query::SessionToken(_)) => "sessionToken",
             Request::Query(Query::Call(_)) => "call",
             Request::Query(Query::Calls(_)) => "calls",
+            Request::Query(Query::Wake(_)) => "wake",
         }
     }
 
@@ -331,7 +342,7 @@ impl Request {
             Request::Command(Command::Ringing(call) | Command::Accept(call) | Command::End(call))
             | Request::Query(Query::SessionToken(call) | Query::Call(call)) => Some(&call.session_id),
             Request::Command(Command::Reject(reject)) => Some(&reject.session_id),
-            Request::Command(Command::Initiate(_)) | Request::Query(Query::Calls(_)) => None,
+            Request::Command(Command::Initiate(_)) | Request::Query(Query::Calls(_) | Query::Wake(_)) => None,
         }
     }
 }
@@ -384,6 +395,7 @@ mod tests {
             Request::Query(Query::SessionToken(session.clone())),
             Request::Query(Query::Call(session)),
             Request::Query(Query::Calls(LogFilter { limit: Some(3), ..LogFilter::default() })),
+            Request::Query(Query::Wake(PushRef { payload: "a.b.c".into() })),
         ];
         for request in requests {
             let sent = ClientMessage::Request(RequestMessage::new(RequestId::new("1").unwrap(), &request));

@@ -2,6 +2,7 @@
 
 use super::sfu::IceServer;
 use super::store::Database;
+use super::webhook::WebhookConfig;
 use crate::base::{Error, ErrorCode, Result};
 use crate::identity::{ApiKey, KeyRing};
 use crate::ringing::service::ServiceSettings;
@@ -32,6 +33,7 @@ pub struct ServerConfig {
     pub database: String,
     pub calls: CallConfig,
     pub limits: LimitConfig,
+    pub webhooks: WebhookConfig,
     /// How often a device's connection is pinged; one that misses two pings is given up. Default 10.
     #[serde(with = "seconds")]
     pub ping_interval: Duration,
@@ -101,6 +103,7 @@ impl Default for ServerConfig {
             database: "trill.db".into(),
             calls: CallConfig::default(),
             limits: LimitConfig::default(),
+            webhooks: WebhookConfig::default(),
             ping_interval: Duration::from_secs(10),
             session_token_ttl: Duration::from_secs(6 * 3600),
         }
@@ -141,6 +144,7 @@ impl ServerConfig {
         if self.session_token_ttl < Duration::from_secs(1) {
             return Err(fault("session_token_ttl is under 1 s"));
         }
+        self.webhooks.check()?;
         let limits = &self.limits;
         if [limits.connections, limits.devices_per_user, limits.participants].contains(&0)
             || limits.requests_per_second == 0
@@ -193,7 +197,7 @@ pub(super) fn fault(what: impl Into<String>) -> Error {
 }
 
 /// Durations as seconds, whole or with a fraction.
-mod seconds {
+pub(super) mod seconds {
     use serde::{Deserialize, Deserializer, de::Error};
     use std::time::Duration;
 

@@ -16,6 +16,9 @@ pub(super) struct Metrics {
     commit_seconds: Histogram,
     store_failures: IntCounter,
     slow_readers: IntCounter,
+    webhooks: IntCounterVec,
+    webhooks_pending: IntGauge,
+    webhook_seconds: Histogram,
 }
 
 impl Metrics {
@@ -26,6 +29,9 @@ impl Metrics {
     fn build() -> Result<Self, prometheus::Error> {
         let commits = HistogramOpts::new("trill_store_commit_seconds", "Time to make a batch of call changes durable.")
             .buckets(vec![0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0]);
+        let deliveries =
+            HistogramOpts::new("trill_webhook_delivery_seconds", "From what happened to the webhook being taken.")
+                .buckets(vec![0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0, 86_400.0]);
         let metrics = Self {
             registry: Registry::new(),
             connections: IntGauge::new("trill_ringing_connections", "Devices connected for ringing now.")?,
@@ -36,6 +42,9 @@ impl Metrics {
             commit_seconds: Histogram::with_opts(commits)?,
             store_failures: IntCounter::new("trill_store_failures_total", "Batches of changes the store refused.")?,
             slow_readers: IntCounter::new("trill_ringing_slow_readers_total", "Devices dropped for not reading.")?,
+            webhooks: labelled("trill_webhooks_total", "Webhooks, by what became of them.", &["event", "result"])?,
+            webhooks_pending: IntGauge::new("trill_webhooks_pending", "Webhooks that wait in the outbox.")?,
+            webhook_seconds: Histogram::with_opts(deliveries)?,
         };
         let registry = &metrics.registry;
         registry.register(Box::new(metrics.connections.clone()))?;
@@ -46,6 +55,9 @@ impl Metrics {
         registry.register(Box::new(metrics.commit_seconds.clone()))?;
         registry.register(Box::new(metrics.store_failures.clone()))?;
         registry.register(Box::new(metrics.slow_readers.clone()))?;
+        registry.register(Box::new(metrics.webhooks.clone()))?;
+        registry.register(Box::new(metrics.webhooks_pending.clone()))?;
+        registry.register(Box::new(metrics.webhook_seconds.clone()))?;
         Ok(metrics)
     }
 
@@ -86,6 +98,27 @@ impl Metrics {
 
     pub(super) fn slow_reader(&self) {
         self.slow_readers.inc();
+    }
+
+    /// `result`: `delivered`, `failed` (and tried again), `given_up` or `expired`.
+    pub(super) fn webhook(&self, event: &str, result: &str) {
+        self.webhooks.with_label_values(&[event, result]).inc();
+    }
+
+    pub(super) fn webhook_delivered(&self, after: Duration) {
+        self.webhook_seconds.observe(after.as_secs_f64());
+    }
+
+    pub(super) fn webhooks_pending(&self, count: i64) {
+        self.webhooks_pending.set(count);
+    }
+
+    pub(super) fn webhooks_stored(&self, count: usize) {
+        self.webhooks_pending.add(count as i64);
+    }
+
+    pub(super) fn webhooks_settled(&self, count: usize) {
+        self.webhooks_pending.sub(count as i64);
     }
 
     /// All of it and the session server's, in Prometheus's text format.

@@ -8,6 +8,7 @@
 //! - [`sfu`]: sessions: LiveKit's signalling and the forwarding of media.
 //! - `rooms`: where ringing and sessions meet.
 //! - `store`: users and calls in SQLite, behind one trait.
+//! - `webhook`: what the owner's backend is told of calls, from an outbox in the store.
 //! - `metrics`: what `/metrics` shows.
 
 #![allow(clippy::disallowed_methods, reason = "a driver: this is where time enters")]
@@ -21,8 +22,10 @@ mod rooms;
 pub mod sfu;
 mod socket;
 mod store;
+mod webhook;
 
 pub use config::{ApiKeyConfig, CallConfig, LimitConfig, ServerConfig};
+pub use webhook::WebhookConfig;
 
 use crate::base::{Error, ErrorCode, Result};
 use crate::identity::KeyRing;
@@ -39,6 +42,7 @@ use store::{Database, SqliteStore, Store};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use webhook::Delivery;
 
 /// How long a shutdown waits for devices to take their goodbye.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
@@ -66,7 +70,9 @@ impl Server {
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&path).await?);
         let metrics = Arc::new(Metrics::new()?);
         let service = Service::new(config.service(), config.ping_interval, rand::random());
-        let (ringing, driver) = Driver::new(service, store.clone(), metrics.clone()).await?;
+        let delivery = Delivery::new(&config.webhooks, &keys, store.clone(), metrics.clone()).await?;
+        let (webhooks, delivery) = delivery.unzip();
+        let (ringing, driver) = Driver::new(service, store.clone(), metrics.clone(), webhooks).await?;
 
         let gate = Arc::new(rooms::CallGate(ringing.clone()));
         let sfu = Sfu::start(sfu_config(&config, &keys), gate)?;
@@ -86,14 +92,15 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let router = http::router(api).merge(sfu.router());
         let rooms = sfu.clone();
-        let tasks = vec![
+        let mut tasks = vec![
             tokio::spawn(driver.run(move |session, reason| {
                 tracing::info!(%session, %reason, "call over");
                 rooms::close(&rooms, session);
             })),
             tokio::spawn(rooms::report(sfu.events(), ringing.clone())),
-            tokio::spawn(serve_http(listener, router, stopped)),
+            tokio::spawn(serve_http(listener, router, stopped.clone())),
         ];
+        tasks.extend(delivery.map(|delivery| tokio::spawn(delivery.run(stopped))));
         tracing::info!(%http_addr, udp_addr = %sfu.udp_addr(), "server started");
         Ok(Self { http_addr, ringing, sfu, store, stop, tasks })
     }

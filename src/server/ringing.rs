@@ -2,6 +2,7 @@
 
 use super::metrics::Metrics;
 use super::store::Store;
+use super::webhook::Webhooks;
 use crate::base::{
     DeviceId, Error, ErrorCode, GroupId, ParticipantIdentity, RequestId, Result, SessionId, Uid, UnixMillis,
 };
@@ -52,6 +53,7 @@ pub(super) struct Driver {
     clock: Clock,
     store: Arc<dyn Store>,
     metrics: Arc<Metrics>,
+    webhooks: Option<Webhooks>,
     outboxes: HashMap<ConnectionId, mpsc::Sender<Outgoing>>,
     /// What no device asked for, of a batch that the store refused.
     held: Vec<Input>,
@@ -170,6 +172,7 @@ impl Driver {
         mut service: Service,
         store: Arc<dyn Store>,
         metrics: Arc<Metrics>,
+        webhooks: Option<Webhooks>,
     ) -> Result<(Ringing, Self)> {
         let clock = Clock::new();
         let now = clock.now();
@@ -181,7 +184,7 @@ impl Driver {
         let next_connection = Arc::new(AtomicU64::new(1));
         let handle = Ringing { to_task, store: store.clone(), next_connection };
         let (outboxes, held) = (HashMap::new(), Vec::new());
-        Ok((handle, Self { from_handles, service, clock, store, metrics, outboxes, held, retry_at: None }))
+        Ok((handle, Self { from_handles, service, clock, store, metrics, webhooks, outboxes, held, retry_at: None }))
     }
 
     /// Runs until [`Ringing::stop`]. `close_room` is called for each call that is over.
@@ -278,14 +281,21 @@ impl Driver {
 
     async fn persist(&mut self, facts: Vec<Input>, close_room: &impl Fn(&SessionId, EndReason)) {
         let records = self.service.unsaved();
-        let outputs = if records.is_empty() {
+        let notices = match &self.webhooks {
+            Some(webhooks) => webhooks.entries(&self.service.changes(), self.clock.now()),
+            None => Vec::new(),
+        };
+        let outputs = if records.is_empty() && notices.is_empty() {
             self.service.commit()
         } else {
             let started = Instant::now();
-            let saved = self.store.save(&records).await;
+            let saved = self.store.save(&records, &notices).await;
             self.metrics.committed(started.elapsed(), &saved);
             match saved {
-                Ok(()) => self.service.commit(),
+                Ok(()) => {
+                    self.notify(notices.len());
+                    self.service.commit()
+                }
                 Err(error) => {
                     let now = self.clock.now();
                     self.retry_at = Some(now + RETRY);
@@ -306,6 +316,13 @@ impl Driver {
                     close_room(&session, reason);
                 }
             }
+        }
+    }
+
+    fn notify(&self, notices: usize) {
+        if let Some(webhooks) = self.webhooks.as_ref().filter(|_| notices > 0) {
+            self.metrics.webhooks_stored(notices);
+            webhooks.stored();
         }
     }
 
@@ -347,17 +364,17 @@ impl Driver {
 }
 
 /// Wall-clock time that runs evenly: a step of the machine's clock neither ends nor prolongs a call.
-struct Clock {
+pub(super) struct Clock {
     wall: UnixMillis,
     started: Instant,
 }
 
 impl Clock {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { wall: UnixMillis::now(), started: Instant::now() }
     }
 
-    fn now(&self) -> UnixMillis {
+    pub(super) fn now(&self) -> UnixMillis {
         self.wall + self.started.elapsed()
     }
 }

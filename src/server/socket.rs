@@ -3,12 +3,12 @@
 use super::api::{Api, mint_session_token};
 use super::ringing::Outgoing;
 use crate::base::{DeviceId, Error, ErrorCode, RequestId, Result, Uid, UnixMillis};
-use crate::identity::UserToken;
-use crate::ringing::User;
+use crate::identity::{UserToken, WakeToken};
 use crate::ringing::service::ConnectionId;
 use crate::ringing::wire::{
     Answer, ClientMessage, Hello, MAX_MESSAGE, Query, Request, RequestMessage, Response, ServerMessage, VERSION,
 };
+use crate::ringing::{User, WakePayload};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -156,6 +156,15 @@ impl Connection {
                 Ok(Answer::Call(Box::new(call)))
             }
             Query::Calls(filter) => Ok(Answer::Calls(self.api.store.log(Some(&self.uid), &filter).await?)),
+            Query::Wake(push) => {
+                let WakeToken(push) =
+                    WakeToken::<WakePayload>::verify(&self.api.keys, &push.payload, UnixMillis::now())?;
+                if push.uid != self.uid {
+                    return Err(Error::new(ErrorCode::NotAParty, "the push is for another user"));
+                }
+                let call = self.api.call(&push.session_id, Some(&self.uid)).await?;
+                Ok(Answer::Call(Box::new(call)))
+            }
             Query::SessionToken(call) => {
                 let call = self.api.call(&call.session_id, Some(&self.uid)).await?;
                 let access = mint_session_token(&self.api, &call, &self.uid, Some(&self.device), self.host.as_deref())?;

@@ -6,5 +6,8 @@ mod calls;
 mod faults;
 #[cfg(feature = "cli")]
 mod process;
+mod receiver;
 mod rest;
 mod support;
+mod wake;
+mod webhooks;

@@ -12,20 +12,20 @@ use trill::identity::ApiKey;
 use trill::ringing::wire::Initiate;
 use trill::ringing::{CallEventKind, CallStatus, EndReason, LogFilter};
 
-const DEV_KEY: (&str, &str) = ("devkey", "trill-development-secret-do-not-deploy");
+pub const DEV_KEY: (&str, &str) = ("devkey", "trill-development-secret-do-not-deploy");
 
-struct Process {
+pub struct Process {
     child: Child,
     address: SocketAddr,
 }
 
 impl Process {
-    fn start(dir: &Path, http: &str) -> Self {
+    pub fn start(dir: &Path, http: &str) -> Self {
         Self::run(Command::new(env!("CARGO_BIN_EXE_trill")), dir, http)
     }
 
     /// `command` ends in the program's name; what serve needs is added.
-    fn run(mut command: Command, dir: &Path, http: &str) -> Self {
+    pub fn run(mut command: Command, dir: &Path, http: &str) -> Self {
         let database = dir.join("trill.db");
         command.args(["serve", "--dev", "--json", "--http", http, "--udp", "127.0.0.1:0", "--database"]).arg(database);
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
@@ -37,18 +37,18 @@ impl Process {
     }
 
     /// SIGKILL, then a new one at the same address with the same store.
-    fn kill_and_start_again(self, dir: &Path) -> Self {
+    pub fn kill_and_start_again(self, dir: &Path) -> Self {
         let address = self.kill();
         Self::start(dir, &address.to_string())
     }
 
-    fn kill(mut self) -> SocketAddr {
+    pub fn kill(mut self) -> SocketAddr {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
         self.address
     }
 
-    async fn log_in(&self, uid: &str) -> Device {
+    pub async fn log_in(&self, uid: &str) -> Device {
         let key = ApiKey::new(DEV_KEY.0, DEV_KEY.1).unwrap();
         Device::log_in(&format!("ws://{}", self.address), user_token_of(&key, uid), "device").await.unwrap()
     }

@@ -37,11 +37,13 @@ pub(super) struct Entry {
     pub(super) rung: BTreeSet<(Uid, DeviceId)>,
     /// Who is in the session now.
     pub(super) in_room: BTreeSet<Uid>,
+    /// The callees that have no connected device and are to be woken by a push, once.
+    pub(super) woken: BTreeSet<Uid>,
 }
 
 impl Entry {
     pub(super) fn new(record: CallRecord) -> Self {
-        Self { record, rung: BTreeSet::new(), in_room: BTreeSet::new() }
+        Self { record, rung: BTreeSet::new(), in_room: BTreeSet::new(), woken: BTreeSet::new() }
     }
 
     pub(super) fn call(&self) -> &Call {
@@ -71,7 +73,8 @@ impl Service {
     pub(super) fn add(&mut self, record: CallRecord) {
         let session = record.call.session_id.clone();
         self.touch(&session);
-        self.put(Entry::new(record));
+        let woken = self.unreached(&record.call);
+        self.put(Entry { woken, ..Entry::new(record) });
         self.batch.unsaved.insert(session);
     }
 

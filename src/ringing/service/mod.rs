@@ -4,7 +4,8 @@
 //!
 //! 1. Feed any number of inputs with [`Service::handle`], and [`Service::fire_timers`] when [`Service::next_wake`] is
 //!    reached. Each changes the machine at once; what there is to tell is held back.
-//! 2. Persist every record of [`Service::unsaved`], in one transaction.
+//! 2. Persist every record of [`Service::unsaved`], and what there is to tell others of [`Service::changes`], in one
+//!    transaction.
 //! 3. When that is done, [`Service::commit`] releases the outputs. When it failed, [`Service::rollback`] undoes the
 //!    changes and answers each request of the batch with `store_failed`. Inputs of the batch that no device asked for
 //!    ([`Input::Room`] and the owner's) are to be fed again.
@@ -14,6 +15,7 @@
 //! After a restart the machine is rebuilt from the stored records with [`Service::restore`]. Ring time-outs are
 //! absolute and go on; a device has its whole grace time again, since it was the server that was away.
 
+mod changes;
 mod commands;
 mod entry;
 mod owner;
@@ -341,6 +343,7 @@ impl Service {
             device.connection = None;
             device.lost_at = now;
         }
+        self.wake_for_calls(&uid);
         self.reschedule_user(&uid);
         self.batch.idle.insert(uid);
     }

@@ -2,12 +2,14 @@
 
 mod cursor;
 mod log;
+mod outbox;
 mod schema;
 mod sqlite;
 
 pub(super) use sqlite::SqliteStore;
 
 use super::config::fault;
+use super::webhook::OutboxEntry;
 use crate::base::{Error, ErrorCode, GroupId, Result, SessionId, Uid, UnixMillis};
 use crate::ringing::service::CallRecord;
 use crate::ringing::{Group, LogFilter, LogPage, User};
@@ -27,8 +29,19 @@ pub(super) trait Store: Send + Sync {
     /// In the order of their uids; none when there is no such group.
     async fn group_members(&self, guid: &GroupId) -> Result<Vec<User>>;
 
-    /// All of them, or none. They are on disk when it returns.
-    async fn save(&self, records: &[&CallRecord]) -> Result<()>;
+    /// All of them, or none. They are on disk when it returns. `notices` are put at the end of the outbox.
+    async fn save(&self, records: &[&CallRecord], notices: &[OutboxEntry]) -> Result<()>;
+
+    /// The notices for one URL that stand in the outbox after `after`, oldest first.
+    async fn outbox(&self, target: i64, after: i64, limit: usize) -> Result<Vec<OutboxEntry>>;
+
+    /// How many notices are in the outbox.
+    async fn outbox_len(&self) -> Result<i64>;
+
+    async fn remove_from_outbox(&self, seqs: &[i64]) -> Result<()>;
+
+    /// Drops the notices for URLs at `target` and after it. Returns how many that were.
+    async fn drop_outbox_from(&self, target: i64) -> Result<u64>;
 
     /// The calls that are not over, and those that ended at or after `ended_since`.
     async fn recent(&self, ended_since: UnixMillis) -> Result<Vec<CallRecord>>;

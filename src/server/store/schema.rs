@@ -3,7 +3,7 @@
 use sqlx::{Row, Sqlite, Transaction};
 
 /// Step n takes the tables from version n to n + 1. A released step is never edited; new ones are added.
-const STEPS: &[&[&str]] = &[CALLS, GROUPS];
+const STEPS: &[&[&str]] = &[CALLS, GROUPS, WEBHOOKS];
 
 const CALLS: &[&str] = &[
     "CREATE TABLE users (
@@ -52,6 +52,21 @@ const GROUPS: &[&str] = &[
         PRIMARY KEY (guid, uid)
     )",
     "CREATE INDEX group_members_by_user ON group_members (uid, guid)",
+];
+
+const WEBHOOKS: &[&str] = &[
+    // What is still to be delivered. Delivered rows are taken out.
+    "CREATE TABLE webhook_outbox (
+        seq BIGINT PRIMARY KEY,
+        target BIGINT NOT NULL,
+        lane TEXT NOT NULL,
+        id TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        at BIGINT NOT NULL,
+        expires_at BIGINT,
+        body TEXT NOT NULL
+    )",
+    "CREATE INDEX webhook_outbox_by_target ON webhook_outbox (target, seq)",
 ];
 
 /// Brings the tables to the newest version, in the transaction of the caller.

@@ -1,15 +1,17 @@
 //! The embedded store: one SQLite file.
 
 use super::log::{bigint, page, record};
-use super::{Store, failed, schema};
+use super::{Store, failed, outbox, schema};
 use crate::base::{GroupId, Result, SessionId, Uid, UnixMillis};
 use crate::ringing::service::CallRecord;
 use crate::ringing::{Direction, Group, LogFilter, LogPage, User};
+use crate::server::webhook::OutboxEntry;
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
 use sqlx::{Row, Sqlite, SqlitePool, Transaction};
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,6 +25,8 @@ pub(in crate::server) struct SqliteStore {
     /// One connection: SQLite has one writer at a time, and waiting in our own queue is fair.
     writer: SqlitePool,
     readers: SqlitePool,
+    /// The place of the next notice in the outbox. It only grows while the store is open: who reads the outbox goes by it.
+    next_seq: AtomicI64,
     /// Held while the store is open. The system lets go of it when the process ends, however it ends.
     lock: Mutex<Option<File>>,
 }
@@ -47,8 +51,9 @@ impl SqliteStore {
         let mut transaction = writer.begin().await.map_err(|e| failed(&doing, e))?;
         schema::migrate(&mut transaction).await.map_err(|e| failed(&doing, e))?;
         transaction.commit().await.map_err(|e| failed(&doing, e))?;
+        let next_seq = AtomicI64::new(outbox::last(&writer).await? + 1);
         let readers = pool(READERS).connect_with(options).await.map_err(|e| failed(&doing, e))?;
-        Ok(Self { writer, readers, lock })
+        Ok(Self { writer, readers, next_seq, lock })
     }
 }
 
@@ -110,13 +115,33 @@ impl Store for SqliteStore {
         rows.iter().map(read_user).collect()
     }
 
-    async fn save(&self, records: &[&CallRecord]) -> Result<()> {
+    async fn save(&self, records: &[&CallRecord], notices: &[OutboxEntry]) -> Result<()> {
         let doing = "storing calls";
         let mut transaction = self.writer.begin().await.map_err(|e| failed(doing, e))?;
         for record in records {
             save_one(&mut transaction, record).await.map_err(|e| failed(doing, e))?;
         }
+        for notice in notices {
+            let seq = self.next_seq.fetch_add(1, Ordering::Relaxed);
+            outbox::insert(&mut transaction, seq, notice).await.map_err(|e| failed(doing, e))?;
+        }
         transaction.commit().await.map_err(|e| failed(doing, e))
+    }
+
+    async fn outbox(&self, target: i64, after: i64, limit: usize) -> Result<Vec<OutboxEntry>> {
+        outbox::read(&self.readers, target, after, limit).await
+    }
+
+    async fn outbox_len(&self) -> Result<i64> {
+        outbox::len(&self.readers).await
+    }
+
+    async fn remove_from_outbox(&self, seqs: &[i64]) -> Result<()> {
+        outbox::remove(&self.writer, seqs).await
+    }
+
+    async fn drop_outbox_from(&self, target: i64) -> Result<u64> {
+        outbox::drop_from(&self.writer, target).await
     }
 
     async fn recent(&self, ended_since: UnixMillis) -> Result<Vec<CallRecord>> {

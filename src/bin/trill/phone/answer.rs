@@ -3,11 +3,12 @@
 use super::{Happening, Key, Phone, PhoneOptions};
 use clap::Args;
 use serde_json::json;
-use std::io::IsTerminal;
-use trill::base::{ErrorCode, Result};
+use std::io::{IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use trill::base::{Error, ErrorCode, Result};
 use trill::engine::Event;
 use trill::ringing::wire::RejectReason;
-use trill::ringing::{Call, CallEventKind, CallStatus, CallType};
+use trill::ringing::{Call, CallEventKind, CallStatus, CallType, PushOutcome};
 
 /// Wait for calls and answer them
 ///
@@ -26,6 +27,9 @@ pub struct AnswerCommand {
     /// End after one call
     #[arg(long)]
     once: bool,
+    /// A push came in: take the call of the wake payload in this file (- for the standard input), and end after it
+    #[arg(long, value_name = "FILE")]
+    push: Option<PathBuf>,
     #[command(flatten)]
     phone: PhoneOptions,
 }
@@ -45,7 +49,18 @@ impl AnswerCommand {
             _ if by_itself => Some(Decision::Accept),
             _ => None,
         };
+        let push = self.push.as_deref().map(read_push).transpose()?;
+        let once = self.once || push.is_some();
         let mut phone = Phone::start(self.phone, true)?;
+        if let Some(payload) = push {
+            let pushed = phone.engine.call_from_push(payload).wait()?;
+            let words = format!("the call is {} ({})", pushed.outcome.name().replace('_', " "), pushed.call.status);
+            phone.note("push", &words, json!({"outcome": pushed.outcome, "call": pushed.call}));
+            if pushed.outcome != PushOutcome::Ringing {
+                phone.engine.shut_down();
+                return Ok(());
+            }
+        }
         loop {
             phone.note("waiting", "waiting for a call; Ctrl-C ends", json!({}));
             let Some(mut call) = wait_for_ring(&mut phone)? else { break };
@@ -55,16 +70,26 @@ impl AnswerCommand {
                 Ok(()) => {}
                 // The caller was faster, or another device: the next call may come.
                 Err(error) if matches!(error.code(), ErrorCode::AlreadyEnded | ErrorCode::NotAllowedInState) => {}
-                Err(error) if self.once => return Err(error),
+                Err(error) if once => return Err(error),
                 Err(error) => phone.note("error", &format!("the call failed: {error}"), json!({"error": error})),
             }
-            if self.once {
+            if once {
                 break;
             }
         }
         phone.engine.shut_down();
         Ok(())
     }
+}
+
+fn read_push(file: &Path) -> Result<Vec<u8>> {
+    let mut payload = Vec::new();
+    let mut read = || match file.to_str() {
+        Some("-") => std::io::stdin().read_to_end(&mut payload),
+        _ => std::fs::File::open(file)?.read_to_end(&mut payload),
+    };
+    read().map_err(|e| Error::new(ErrorCode::InvalidArgument, format!("--push {}: {e}", file.display())))?;
+    Ok(payload)
 }
 
 /// The call that rings; nothing when the person wants to stop.

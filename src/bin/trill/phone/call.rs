@@ -1,6 +1,7 @@
 //! `trill call`: rings a user, talks, hangs up.
 
 use super::{Phone, PhoneOptions};
+use crate::output;
 use clap::Args;
 use serde_json::json;
 use trill::base::{Error, ErrorCode, Result, Uid};
@@ -31,6 +32,9 @@ impl CallCommand {
         let mut phone = Phone::start(self.phone, self.video)?;
         phone.note("calling", &format!("calling {}; Enter gives up", self.user), json!({"receiver": self.user}));
         let mut call = phone.engine.initiate_call(initiate).wait()?;
+        if phone.json {
+            output::line(json!({"event": "initiated", "call": call}));
+        }
         if call.status == CallStatus::Ongoing {
             phone.join(&call)?;
         }
