@@ -1,7 +1,7 @@
 //! The examples in docs/ringing-protocol.md are what the code reads and writes.
 
 use serde_json::Value;
-use trill::ringing::wire::{ClientMessage, RequestMessage, ServerMessage};
+use trill::ringing::wire::{ClientMessage, MAX_MESSAGE, RequestMessage, ServerMessage};
 
 const PAGE: &str = include_str!("../docs/ringing-protocol.md");
 
@@ -20,7 +20,7 @@ fn what_the_page_says_a_device_sends_is_what_the_server_reads() {
     let examples = examples("client");
     assert!(examples.len() >= 8, "{}", examples.len());
     for example in examples {
-        let message = ClientMessage::parse(example).unwrap_or_else(|e| panic!("{e}: {example}"));
+        let message = ClientMessage::parse(example, MAX_MESSAGE).unwrap_or_else(|e| panic!("{e}: {example}"));
         assert_eq!(value(&message.to_json()), value(example));
         if let ClientMessage::Request(request) = message {
             let parsed = request.parse().unwrap_or_else(|e| panic!("{e}: {example}"));

@@ -89,11 +89,11 @@ pub unsafe extern "C" fn trill_call_log_fetch(
             call_type: unless_zero(given.call_type, "filter.call_type", CALL_TYPES)?,
             status: unless_zero(given.status, "filter.status", STATUSES)?,
             direction: unless_zero(given.direction, "filter.direction", &directions)?,
-            category: None,
             uid: optional_string_in(given.uid, "filter.uid")?.map(Uid::new).transpose()?,
             since: (given.since_ms != 0).then_some(UnixMillis(given.since_ms)),
             until: (given.until_ms != 0).then_some(UnixMillis(given.until_ms)),
             cursor: optional_string_in(given.cursor, "filter.cursor")?,
+            ..LogFilter::default()
         };
         filter.checked_limit()?;
         let (user_data, completion) = (UserData(user_data), handle.engine(|engine| engine.call_log(filter))?);

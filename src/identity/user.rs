@@ -1,6 +1,6 @@
 //! User and admin tokens: who calls, and who owns the server.
 
-use super::jwt::{ApiKey, KeyRing};
+use super::jwt::{ApiKey, KeyRing, LEEWAY};
 use crate::base::{Error, ErrorCode, Result, Uid, UnixMillis};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -35,6 +35,14 @@ impl UserToken {
     pub fn verify(keys: &KeyRing, token: &str, now: UnixMillis) -> Result<Self> {
         Used::verify(keys, token, now, USER)
     }
+
+    /// Like [`Self::verify`], and tells until when the token holds, the leeway for clocks included.
+    pub fn verify_until(keys: &KeyRing, token: &str, now: UnixMillis) -> Result<(Self, UnixMillis)> {
+        let user = Self::verify(keys, token, now)?;
+        let Expiry { exp } = keys.verify(token, now)?;
+        // A float as cast saturates: a token for ever holds for ever.
+        Ok((user, UnixMillis((exp * 1000.0) as u64) + LEEWAY))
+    }
 }
 
 /// Lets the owner's backend manage the server.
@@ -54,6 +62,11 @@ impl AdminToken {
     pub fn verify(keys: &KeyRing, token: &str, now: UnixMillis) -> Result<Self> {
         Used::verify(keys, token, now, ADMIN)
     }
+}
+
+#[derive(Deserialize)]
+struct Expiry {
+    exp: f64,
 }
 
 #[derive(Serialize, Deserialize)]

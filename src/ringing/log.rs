@@ -1,7 +1,7 @@
 //! The call log: what can be asked for, and its pages.
 
 use super::call::{Call, CallStatus, CallType, Category, named};
-use crate::base::{Error, ErrorCode, Result, Uid, UnixMillis};
+use crate::base::{Error, ErrorCode, GroupId, Result, Uid, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 named! {
@@ -27,9 +27,15 @@ pub struct LogFilter {
     pub direction: Option<Direction>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
-    /// Calls with this other user; in an owner's view of the whole log, calls of this user.
+    /// Calls to or from this other user; in an owner's view of the whole log, the log of this user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uid: Option<Uid>,
+    /// Calls of this group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guid: Option<GroupId>,
+    /// Calls with a recording, or those without. This version does not record: with `true` there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recording: Option<bool>,
     /// Initiated at or after this time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<UnixMillis>,

@@ -28,5 +28,5 @@ pub use log::{Direction, LogFilter, LogPage};
 pub use transition::{Action, table_as_markdown};
 pub use wake::{MAX_WAKE_PAYLOAD, PushOutcome, PushedCall, WakePayload};
 
-/// The largest metadata of a call, in bytes of its JSON.
+/// The largest metadata of a call unless the server's owner says otherwise, in bytes of its JSON.
 pub const MAX_METADATA: usize = 4 * 1024;

@@ -12,7 +12,7 @@ use serde_json::Value;
 /// The version of the protocol that this code speaks.
 pub const VERSION: u32 = 1;
 
-/// The largest message the server takes, in bytes.
+/// The largest message the server takes unless its owner says otherwise, in bytes.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 
 /// The largest message a device takes, in bytes: a page of the log is the largest there is.
@@ -242,9 +242,9 @@ impl From<WireError> for Error {
 }
 
 impl ClientMessage {
-    /// Errors: `too_large`, `malformed`. The sender's connection is to be closed with them.
-    pub fn parse(text: &str) -> Result<Self> {
-        parse(text, MAX_MESSAGE)
+    /// Errors: `too_large` for more than `max` bytes, `malformed`. The sender's connection is to be closed with them.
+    pub fn parse(text: &str, max: usize) -> Result<Self> {
+        parse(text, max)
     }
 
     pub fn to_json(&self) -> String {
@@ -399,14 +399,16 @@ mod tests {
         ];
         for request in requests {
             let sent = ClientMessage::Request(RequestMessage::new(RequestId::new("1").unwrap(), &request));
-            let ClientMessage::Request(got) = ClientMessage::parse(&sent.to_json()).unwrap() else { panic!() };
+            let ClientMessage::Request(got) = ClientMessage::parse(&sent.to_json(), MAX_MESSAGE).unwrap() else {
+                panic!()
+            };
             assert_eq!(got.parse().unwrap(), request);
         }
     }
 
     #[test]
     fn an_unknown_method_or_bad_params_fail_the_request_and_not_the_connection() {
-        let parse = |text| match ClientMessage::parse(text).unwrap() {
+        let parse = |text| match ClientMessage::parse(text, MAX_MESSAGE).unwrap() {
             ClientMessage::Request(message) => message.parse().unwrap_err().code(),
             ClientMessage::Hello(_) => panic!(),
         };
@@ -425,7 +427,7 @@ mod tests {
     #[test]
     fn a_message_over_the_limit_is_not_looked_at() {
         let text = " ".repeat(MAX_MESSAGE + 1);
-        assert_eq!(ClientMessage::parse(&text).unwrap_err().code(), ErrorCode::TooLarge);
+        assert_eq!(ClientMessage::parse(&text, MAX_MESSAGE).unwrap_err().code(), ErrorCode::TooLarge);
     }
 
     #[test]

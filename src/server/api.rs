@@ -1,6 +1,8 @@
 //! What HTTP and WebSocket both do: read calls, mint session tokens.
 
+use super::config::{LimitConfig, ProxyNet};
 use super::metrics::Metrics;
+use super::rates::Rates;
 use super::ringing::Ringing;
 use super::sfu::SfuMetrics;
 use super::store::Store;
@@ -23,8 +25,9 @@ pub(super) struct Api {
     pub(super) session_url: Option<Arc<str>>,
     pub(super) session_token_ttl: Duration,
     pub(super) ping_interval: Duration,
-    pub(super) max_connections: usize,
-    pub(super) requests_per_second: u32,
+    pub(super) trusted_proxies: Arc<[ProxyNet]>,
+    pub(super) limits: Arc<LimitConfig>,
+    pub(super) rates: Arc<Rates>,
 }
 
 impl Api {

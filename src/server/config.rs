@@ -1,5 +1,13 @@
 //! What an owner sets. The server reads neither files nor the environment: `trill serve` does, or the app around it.
 
+mod limits;
+mod log;
+mod proxy;
+
+pub use limits::LimitConfig;
+pub use log::LogConfig;
+pub use proxy::ProxyNet;
+
 use super::sfu::IceServer;
 use super::store::Database;
 use super::webhook::WebhookConfig;
@@ -31,7 +39,11 @@ pub struct ServerConfig {
     pub api_keys: Vec<ApiKeyConfig>,
     /// The SQLite file of users and calls, as a path or a `sqlite:` URL. Default `trill.db`.
     pub database: String,
+    /// The proxies, as addresses or networks, whose `X-Forwarded-For` tells a client's address. Default: none; the
+    /// address is that of the connection.
+    pub trusted_proxies: Vec<ProxyNet>,
     pub calls: CallConfig,
+    pub log: LogConfig,
     pub limits: LimitConfig,
     pub webhooks: WebhookConfig,
     /// How often a device's connection is pinged; one that misses two pings is given up. Default 10.
@@ -77,20 +89,6 @@ pub struct CallConfig {
     pub empty_session: Duration,
 }
 
-/// What outsiders may make the server hold or do.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LimitConfig {
-    /// Devices connected for ringing at a time. Default 10000.
-    pub connections: usize,
-    /// Devices of one user logged in at a time. Default 16.
-    pub devices_per_user: usize,
-    /// Requests a second of one device, on average; five seconds' worth may come at once. Default 20.
-    pub requests_per_second: u32,
-    /// Participants in one session. Default 100.
-    pub participants: usize,
-}
-
 impl Default for ServerConfig {
     fn default() -> Self {
         Self {
@@ -101,7 +99,9 @@ impl Default for ServerConfig {
             session_url: None,
             api_keys: Vec::new(),
             database: "trill.db".into(),
+            trusted_proxies: Vec::new(),
             calls: CallConfig::default(),
+            log: LogConfig::default(),
             limits: LimitConfig::default(),
             webhooks: WebhookConfig::default(),
             ping_interval: Duration::from_secs(10),
@@ -125,12 +125,6 @@ impl Default for CallConfig {
     }
 }
 
-impl Default for LimitConfig {
-    fn default() -> Self {
-        Self { connections: 10_000, devices_per_user: 16, requests_per_second: 20, participants: 100 }
-    }
-}
-
 impl ServerConfig {
     /// Errors: `configuration`, naming the field.
     pub(super) fn check(&self) -> Result<()> {
@@ -145,12 +139,8 @@ impl ServerConfig {
             return Err(fault("session_token_ttl is under 1 s"));
         }
         self.webhooks.check()?;
-        let limits = &self.limits;
-        if [limits.connections, limits.devices_per_user, limits.participants].contains(&0)
-            || limits.requests_per_second == 0
-        {
-            return Err(fault("a field of limits is 0"));
-        }
+        self.limits.check()?;
+        self.log.check()?;
         if let Some(url) = &self.session_url {
             let url = url::Url::parse(url).map_err(|e| fault(format!("session_url is not a URL: {e}")))?;
             if !matches!(url.scheme(), "ws" | "wss") {
@@ -182,6 +172,8 @@ impl ServerConfig {
             caller_grace: self.calls.caller_grace,
             call_grace: self.calls.call_grace,
             max_devices: self.limits.devices_per_user,
+            max_open_calls: self.limits.open_calls_per_user,
+            max_metadata: self.limits.metadata_size,
         }
     }
 }

@@ -6,8 +6,9 @@
 //! - `http`, `socket`, `api`: REST, and one WebSocket for each device.
 //! - `ringing`: the task that owns the ringing machine, and makes each change durable before anybody hears of it.
 //! - [`sfu`]: sessions: LiveKit's signalling and the forwarding of media.
+//! - `rates`: how often users and addresses may ask.
 //! - `rooms`: where ringing and sessions meet.
-//! - `store`: users and calls in SQLite, behind one trait.
+//! - `store`: users, groups and calls in SQLite, behind one trait; `retention`: how long calls stay in it.
 //! - `webhook`: what the owner's backend is told of calls, from an outbox in the store.
 //! - `metrics`: what `/metrics` shows.
 
@@ -17,6 +18,8 @@ mod api;
 mod config;
 mod http;
 mod metrics;
+mod rates;
+mod retention;
 mod ringing;
 mod rooms;
 pub mod sfu;
@@ -24,15 +27,15 @@ mod socket;
 mod store;
 mod webhook;
 
-pub use config::{ApiKeyConfig, CallConfig, LimitConfig, ServerConfig};
+pub use config::{ApiKeyConfig, CallConfig, LimitConfig, LogConfig, ProxyNet, ServerConfig};
 pub use webhook::WebhookConfig;
 
 use crate::base::{Error, ErrorCode, Result};
 use crate::identity::KeyRing;
 use crate::ringing::service::Service;
 use api::Api;
-use axum::serve::ListenerExt;
 use metrics::Metrics;
+use rates::Rates;
 use ringing::{Driver, Ringing};
 use sfu::{Sfu, SfuConfig};
 use std::net::SocketAddr;
@@ -86,11 +89,12 @@ impl Server {
             session_url: config.session_url.as_deref().map(Arc::from),
             session_token_ttl: config.session_token_ttl,
             ping_interval: config.ping_interval,
-            max_connections: config.limits.connections,
-            requests_per_second: config.limits.requests_per_second,
+            trusted_proxies: config.trusted_proxies.clone().into(),
+            rates: Arc::new(Rates::new(&config.limits)),
+            limits: Arc::new(config.limits.clone()),
         };
         let (stop, stopped) = watch::channel(false);
-        let router = http::router(api).merge(sfu.router());
+        let router = http::router(api, sfu.router());
         let rooms = sfu.clone();
         let mut tasks = vec![
             tokio::spawn(driver.run(move |session, reason| {
@@ -98,8 +102,11 @@ impl Server {
                 rooms::close(&rooms, session);
             })),
             tokio::spawn(rooms::report(sfu.events(), ringing.clone())),
-            tokio::spawn(serve_http(listener, router, stopped.clone())),
+            tokio::spawn(http::serve(listener, router, config.limits.header_timeout, stopped.clone())),
         ];
+        if let Some(keep) = config.log.retention() {
+            tasks.push(tokio::spawn(retention::run(store.clone(), keep, stop.subscribe())));
+        }
         tasks.extend(delivery.map(|delivery| tokio::spawn(delivery.run(stopped))));
         tracing::info!(%http_addr, udp_addr = %sfu.udp_addr(), "server started");
         Ok(Self { http_addr, ringing, sfu, store, stop, tasks })
@@ -160,22 +167,6 @@ fn sfu_config(config: &ServerConfig, keys: &KeyRing) -> SfuConfig {
     sfu.empty_timeout = config.calls.empty_session;
     sfu.limits.participants = config.limits.participants;
     sfu
-}
-
-async fn serve_http(listener: TcpListener, router: axum::Router, mut stopped: watch::Receiver<bool>) {
-    let stop = async move {
-        // An error means that the server was dropped.
-        stopped.wait_for(|stop| *stop).await.ok();
-    };
-    // Signalling is small messages that answer each other: held back for one another, each costs 40 ms.
-    let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
-    });
-    if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop).await {
-        tracing::error!(%error, "HTTP stopped");
-    }
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener> {

@@ -1,12 +1,13 @@
 //! One device's WebSocket: hello, then requests and events until one side ends it.
 
 use super::api::{Api, mint_session_token};
+use super::rates::DeviceRate;
 use super::ringing::Outgoing;
 use crate::base::{DeviceId, Error, ErrorCode, RequestId, Result, Uid, UnixMillis};
 use crate::identity::{UserToken, WakeToken};
 use crate::ringing::service::ConnectionId;
 use crate::ringing::wire::{
-    Answer, ClientMessage, Hello, MAX_MESSAGE, Query, Request, RequestMessage, Response, ServerMessage, VERSION,
+    Answer, ClientMessage, Hello, Query, Request, RequestMessage, Response, ServerMessage, VERSION,
 };
 use crate::ringing::{User, WakePayload};
 use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
@@ -17,18 +18,9 @@ use tokio::sync::mpsc;
 /// How long a device may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a write may take before the device counts as gone.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// The largest frame that is read at all: a message between this and the limit is refused with a clear reason.
-pub(super) const MAX_FRAME: usize = 4 * MAX_MESSAGE;
-
-/// Seconds' worth of requests that may come at once.
-const BURST_SECONDS: f64 = 5.0;
-
 /// Runs a connection to its end. `host` is the URL of this server as the device reached it.
 pub(super) async fn serve(mut socket: WebSocket, api: Api, host: Option<String>) {
-    let hello = tokio::time::timeout(HELLO_TIMEOUT, hello(&mut socket))
+    let hello = tokio::time::timeout(HELLO_TIMEOUT, hello(&mut socket, api.limits.message_size))
         .await
         .unwrap_or_else(|_| Err(Error::new(ErrorCode::TimedOut, "no hello came within 10 s")));
     let login = match hello {
@@ -37,10 +29,10 @@ pub(super) async fn serve(mut socket: WebSocket, api: Api, host: Option<String>)
     };
     api.metrics.login(&login);
     match login {
-        Ok((connection, uid, device, from_ringing)) => {
-            let (rate, under_way) = (Rate::new(api.requests_per_second), HashMap::new());
+        Ok(Login { connection, uid, device, until, from_ringing }) => {
+            let (rate, under_way) = (api.rates.device(), HashMap::new());
             let mut connected = Connection { socket, api, host, connection, uid, device, rate, under_way };
-            let end = connected.run(from_ringing).await;
+            let end = connected.run(until, from_ringing).await;
             connected.api.ringing.disconnect(connection).await;
             tracing::info!(?connection, uid = %connected.uid, device = %connected.device, reason = %end, "disconnected");
             close(&mut connected.socket, end).await;
@@ -52,9 +44,9 @@ pub(super) async fn serve(mut socket: WebSocket, api: Api, host: Option<String>)
     }
 }
 
-async fn hello(socket: &mut WebSocket) -> Result<Hello> {
+async fn hello(socket: &mut WebSocket, max_message: usize) -> Result<Hello> {
     match next_text(socket).await? {
-        Some(text) => match ClientMessage::parse(&text)? {
+        Some(text) => match ClientMessage::parse(&text, max_message)? {
             ClientMessage::Hello(hello) => Ok(hello),
             ClientMessage::Request(_) => Err(Error::new(ErrorCode::NotLoggedIn, "the first message must be hello")),
         },
@@ -62,7 +54,14 @@ async fn hello(socket: &mut WebSocket) -> Result<Hello> {
     }
 }
 
-type Login = (ConnectionId, Uid, DeviceId, mpsc::Receiver<Outgoing>);
+struct Login {
+    connection: ConnectionId,
+    uid: Uid,
+    device: DeviceId,
+    /// When the token holds no longer.
+    until: UnixMillis,
+    from_ringing: mpsc::Receiver<Outgoing>,
+}
 
 async fn log_in(api: &Api, hello: Hello) -> Result<Login> {
     if hello.version != VERSION {
@@ -70,13 +69,18 @@ async fn log_in(api: &Api, hello: Hello) -> Result<Login> {
         return Err(Error::new(ErrorCode::NotSupported, text));
     }
     let now = UnixMillis::now();
-    let token = UserToken::verify(&api.keys, &hello.token, now)?;
+    let (token, until) = UserToken::verify_until(&api.keys, &hello.token, now)?;
     let user = User { name: token.name, avatar: token.avatar, ..User::new(token.uid) };
     let user = api.store.upsert_user(user, now).await?;
     let (uid, device) = (user.uid.clone(), hello.device_id);
     let (connection, from_ringing) = api.ringing.connect(user, device.clone(), hello.call_waiting).await?;
+    // The owner may have removed the user between the two: then ringing was told before it knew of this device.
+    if api.store.is_removed(&uid).await? {
+        api.ringing.disconnect(connection).await;
+        return Err(ErrorCode::UserRemoved.into());
+    }
     tracing::info!(?connection, %uid, %device, "logged in");
-    Ok((connection, uid, device, from_ringing))
+    Ok(Login { connection, uid, device, until, from_ringing })
 }
 
 struct Connection {
@@ -86,14 +90,16 @@ struct Connection {
     connection: ConnectionId,
     uid: Uid,
     device: DeviceId,
-    rate: Rate,
+    rate: DeviceRate,
     /// The methods of the commands whose response has not come yet.
     under_way: HashMap<RequestId, &'static str>,
 }
 
 impl Connection {
     /// Returns why it ended.
-    async fn run(&mut self, mut from_ringing: mpsc::Receiver<Outgoing>) -> Error {
+    async fn run(&mut self, until: UnixMillis, mut from_ringing: mpsc::Receiver<Outgoing>) -> Error {
+        let expiry = tokio::time::sleep(until.since(UnixMillis::now()));
+        tokio::pin!(expiry);
         let interval = self.api.ping_interval;
         let mut ping = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
         let mut heard_at = Instant::now();
@@ -114,8 +120,9 @@ impl Connection {
                 // A half-open connection: the device is gone and no packet says so.
                 _ = ping.tick() => match heard_at.elapsed() > interval * 2 {
                     true => Err(gone("the device does not answer pings")),
-                    false => send_raw(&mut self.socket, Message::Ping(Default::default())).await,
+                    false => self.send_raw(Message::Ping(Default::default())).await,
                 },
+                () = &mut expiry => Err(Error::new(ErrorCode::TokenExpired, "the token expired; log in with a new one")),
             };
             if let Err(end) = step {
                 return end;
@@ -125,7 +132,7 @@ impl Connection {
 
     async fn incoming(&mut self, message: Option<Result<Message, axum::Error>>) -> Result<()> {
         let Some(text) = read_text(message)? else { return Ok(()) };
-        match ClientMessage::parse(&text)? {
+        match ClientMessage::parse(&text, self.api.limits.message_size)? {
             ClientMessage::Request(message) => self.request(message).await,
             ClientMessage::Hello(_) => Err(Error::new(ErrorCode::Malformed, "hello came twice")),
         }
@@ -133,10 +140,7 @@ impl Connection {
 
     /// Errors end the connection; what is wrong with the request alone goes into its response.
     async fn request(&mut self, message: RequestMessage) -> Result<()> {
-        let request = match self.rate.allow(Instant::now()) {
-            true => message.parse(),
-            false => Err(Error::new(ErrorCode::TooManyRequests, "too many requests at once; wait a second")),
-        };
+        let request = self.rate.check().and_then(|()| self.api.rates.user(&self.uid)).and_then(|()| message.parse());
         let (method, result) = match request {
             Ok(Request::Command(command)) => {
                 self.under_way.insert(message.id.clone(), command.method());
@@ -182,7 +186,18 @@ impl Connection {
     }
 
     async fn send(&mut self, message: &ServerMessage) -> Result<()> {
-        send_raw(&mut self.socket, Message::text(message.to_json())).await
+        self.send_raw(Message::text(message.to_json())).await
+    }
+
+    async fn send_raw(&mut self, message: Message) -> Result<()> {
+        match tokio::time::timeout(self.api.limits.write_timeout, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(gone(format!("the connection broke: {error}"))),
+            Err(_) => {
+                self.api.metrics.slow_reader();
+                Err(gone("the device takes no data"))
+            }
+        }
     }
 }
 
@@ -211,14 +226,6 @@ async fn next_text(socket: &mut WebSocket) -> Result<Option<String>> {
     }
 }
 
-async fn send_raw(socket: &mut WebSocket, message: Message) -> Result<()> {
-    match tokio::time::timeout(WRITE_TIMEOUT, socket.send(message)).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(gone(format!("the connection broke: {error}"))),
-        Err(_) => Err(gone("the device takes no data")),
-    }
-}
-
 /// Says why, as far as the device still listens, and closes.
 async fn close(socket: &mut WebSocket, error: Error) {
     let code = match error.code() {
@@ -241,43 +248,4 @@ async fn close(socket: &mut WebSocket, error: Error) {
 
 fn gone(what: impl Into<String>) -> Error {
     Error::new(ErrorCode::ConnectionLost, what)
-}
-
-/// A token bucket.
-struct Rate {
-    per_second: f64,
-    tokens: f64,
-    at: Instant,
-}
-
-impl Rate {
-    fn new(per_second: u32) -> Self {
-        let per_second = f64::from(per_second);
-        Self { per_second, tokens: per_second * BURST_SECONDS, at: Instant::now() }
-    }
-
-    fn allow(&mut self, now: Instant) -> bool {
-        let earned = now.saturating_duration_since(self.at).as_secs_f64() * self.per_second;
-        self.tokens = (self.tokens + earned).min(self.per_second * BURST_SECONDS);
-        self.at = now;
-        let allowed = self.tokens >= 1.0;
-        if allowed {
-            self.tokens -= 1.0;
-        }
-        allowed
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_burst_is_allowed_and_a_flood_is_not() {
-        let mut rate = Rate::new(2);
-        let start = rate.at;
-        assert_eq!((0..20).filter(|_| rate.allow(start)).count(), 10);
-        assert!(rate.allow(start + Duration::from_millis(600)));
-        assert!(!rate.allow(start + Duration::from_millis(600)));
-    }
 }

@@ -2,8 +2,11 @@
 #![cfg(feature = "server")]
 #![allow(clippy::disallowed_methods, reason = "real time, real sockets")]
 
+mod bare;
 mod calls;
+mod directory;
 mod faults;
+mod limits;
 #[cfg(feature = "cli")]
 mod process;
 mod receiver;

@@ -3,14 +3,9 @@
 use crate::support::*;
 use std::time::Duration;
 use trill::base::{ParticipantIdentity, SessionId, UnixMillis};
-use trill::identity::{AdminToken, SessionToken};
+use trill::identity::SessionToken;
 use trill::ringing::wire::RejectReason;
 use trill::ringing::{CallEventKind, CallStatus, Direction, LogFilter};
-
-fn admin() -> String {
-    let token = AdminToken { name: "backend".into() };
-    bearer(&token.mint(&key(), UnixMillis::now(), Duration::from_secs(60)))
-}
 
 /// `count` calls from alice to bob, each cancelled; alice and bob stay logged in.
 async fn some_calls(server: &TestServer, count: usize) -> (Device, Device) {

@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, mpsc};
 use tokio::time::timeout;
 use trill::base::{DeviceId, Error, ErrorCode, Result, Uid, UnixMillis};
 use trill::engine::{RingClient, RingEvent, RingSettings};
-use trill::identity::{ApiKey, UserToken};
+use trill::identity::{AdminToken, ApiKey, UserToken};
 use trill::ringing::client::LoginState;
 use trill::ringing::wire::Initiate;
 use trill::ringing::{CallEvent, CallEventKind, CallType};
@@ -185,18 +185,42 @@ impl Answer {
 
 /// One request over a connection of its own. `headers` are whole lines.
 pub async fn http(server: &TestServer, method: &str, path: &str, headers: &[String]) -> Answer {
+    http_with(server, method, path, headers, "").await
+}
+
+/// The same with a JSON body.
+pub async fn http_json(
+    server: &TestServer,
+    method: &str,
+    path: &str,
+    token: String,
+    body: serde_json::Value,
+) -> Answer {
+    let json = "content-type: application/json".to_owned();
+    http_with(server, method, path, &[token, json], &body.to_string()).await
+}
+
+pub async fn http_with(server: &TestServer, method: &str, path: &str, headers: &[String], body: &str) -> Answer {
     let address = server.server.http_addr();
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
+    let length = body.len();
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: 0\r\n{headers}\r\n"
+        "{method} {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
     );
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut text = String::new();
-    timeout(SOON, stream.read_to_string(&mut text)).await.expect("an answer in time").unwrap();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    // A body over the limit is refused before it is read: then the rest of it cannot be written.
+    stream.write_all(request.as_bytes()).await.ok();
+    let mut text = Vec::new();
+    let read = timeout(SOON, stream.read_to_end(&mut text)).await.expect("an answer in time");
+    let text = String::from_utf8(text).unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {read:?} {text:?}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
     Answer { status, head: head.to_lowercase(), body: body.to_owned() }
+}
+
+pub fn admin() -> String {
+    let token = AdminToken { name: "backend".into() };
+    bearer(&token.mint(&key(), UnixMillis::now(), Duration::from_secs(60)))
 }
 
 pub fn bearer(token: &str) -> String {

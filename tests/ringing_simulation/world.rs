@@ -11,7 +11,7 @@ use trill::ringing::client::ClientOutput;
 use trill::ringing::service::{
     CallRecord, ConnectionId, Input, Output, REMEMBER_ENDED, RoomInput, Service, ServiceSettings,
 };
-use trill::ringing::wire::{Answer, ClientMessage, Command, Query, Request, Response, ServerMessage};
+use trill::ringing::wire::{Answer, ClientMessage, Command, MAX_MESSAGE, Query, Request, Response, ServerMessage};
 use trill::ringing::{CallStatus, Callee, User};
 
 /// Until then the world is kind: everyone logs in. A first login that fails is not tried again, and not tried here.
@@ -295,7 +295,7 @@ impl World {
 
     fn server_receives(&mut self, connection: ConnectionId, text: &str) {
         let Some(device) = self.open(connection) else { return };
-        let input = match ClientMessage::parse(text).unwrap() {
+        let input = match ClientMessage::parse(text, MAX_MESSAGE).unwrap() {
             ClientMessage::Hello(hello) => {
                 let user = User::new(self.apps[device].uid.clone());
                 let call_waiting = hello.call_waiting;

@@ -5,9 +5,7 @@ use super::{Actor, Asker, Output, Service};
 use crate::base::{DeviceId, Error, ErrorCode, Result, SessionId, Uid, UnixMillis};
 use crate::ringing::call::Participant;
 use crate::ringing::wire::{Command, Initiate, Reject, RejectReason};
-use crate::ringing::{
-    Action, Call, CallStatus, Callee, EndReason, MAX_METADATA, ParticipantState, Receiver, ReceiverType, User,
-};
+use crate::ringing::{Action, Call, CallStatus, Callee, EndReason, ParticipantState, Receiver, ReceiverType, User};
 use rand::Rng;
 use std::time::Duration;
 
@@ -75,6 +73,11 @@ impl Service {
         if self.is_busy(&asker.uid, None) {
             return Err(ErrorCode::BusySelf.into());
         }
+        let open = self.users.get(&receiver.uid).map_or(0, |user| user.calls.len());
+        if open >= self.settings.max_open_calls {
+            let text = format!("{} has {open} calls that ring or are ongoing, as many as may be", receiver.uid);
+            return Err(Error::new(ErrorCode::TooManyRequests, text));
+        }
         let initiator = self.profile(&asker.uid).cloned().ok_or(ErrorCode::NotLoggedIn)?;
         let call = self.new_call(now, asker, initiator, receiver, initiate);
         let (session, callee) = (call.session_id.clone(), callee_of(&call));
@@ -92,8 +95,9 @@ impl Service {
             return Err(Error::new(ErrorCode::GroupUnknown, text));
         }
         let metadata = initiate.metadata.as_ref().map_or(0, |value| value.to_string().len());
-        if metadata > MAX_METADATA {
-            let text = format!("the metadata has {metadata} bytes of JSON; {MAX_METADATA} are the most");
+        let most = self.settings.max_metadata;
+        if metadata > most {
+            let text = format!("the metadata has {metadata} bytes of JSON; {most} are the most");
             return Err(Error::new(ErrorCode::TooLarge, text));
         }
         let (min, max) = self.settings.ring_timeout_range;

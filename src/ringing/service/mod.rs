@@ -47,6 +47,10 @@ pub struct ServiceSettings {
     pub call_grace: Duration,
     /// Devices of one user that may be logged in at a time.
     pub max_devices: usize,
+    /// Calls of one user that may ring or be ongoing at a time; who calls it then is refused.
+    pub max_open_calls: usize,
+    /// Bytes of JSON that a call's metadata may have.
+    pub max_metadata: usize,
 }
 
 impl Default for ServiceSettings {
@@ -57,6 +61,8 @@ impl Default for ServiceSettings {
             caller_grace: Duration::from_secs(10),
             call_grace: Duration::from_secs(60),
             max_devices: 16,
+            max_open_calls: 16,
+            max_metadata: super::MAX_METADATA,
         }
     }
 }

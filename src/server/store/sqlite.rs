@@ -1,10 +1,11 @@
 //! The embedded store: one SQLite file.
 
+use super::class::class_of;
 use super::log::{bigint, page, record};
-use super::{Store, failed, outbox, schema};
-use crate::base::{GroupId, Result, SessionId, Uid, UnixMillis};
+use super::{ProfileChange, Store, directory, failed, outbox, schema};
+use crate::base::{ErrorCode, GroupId, Result, SessionId, Uid, UnixMillis};
 use crate::ringing::service::CallRecord;
-use crate::ringing::{Direction, Group, LogFilter, LogPage, User};
+use crate::ringing::{Direction, Group, LogFilter, LogPage, ReceiverType, User};
 use crate::server::webhook::OutboxEntry;
 use async_trait::async_trait;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
@@ -72,6 +73,7 @@ impl Store for SqliteStore {
              ON CONFLICT (uid) DO UPDATE SET name = COALESCE(excluded.name, users.name),
                                              avatar = COALESCE(excluded.avatar, users.avatar),
                                              metadata = COALESCE(excluded.metadata, users.metadata)
+             WHERE users.removed_at IS NULL
              RETURNING uid, name, avatar, metadata",
         )
         .bind(user.uid.as_str())
@@ -79,14 +81,14 @@ impl Store for SqliteStore {
         .bind(&user.avatar)
         .bind(user.metadata.as_ref().map(|json| json.to_string()))
         .bind(bigint(now))
-        .fetch_one(&self.writer)
+        .fetch_optional(&self.writer)
         .await
         .map_err(|e| failed("storing a user", e))?;
-        read_user(&row)
+        read_user(&row.ok_or(ErrorCode::UserRemoved)?)
     }
 
     async fn user(&self, uid: &Uid) -> Result<Option<User>> {
-        let row = sqlx::query("SELECT uid, name, avatar, metadata FROM users WHERE uid = $1")
+        let row = sqlx::query("SELECT uid, name, avatar, metadata FROM users WHERE uid = $1 AND removed_at IS NULL")
             .bind(uid.as_str())
             .fetch_optional(&self.readers)
             .await
@@ -113,6 +115,58 @@ impl Store for SqliteStore {
         .await
         .map_err(|e| failed("reading a group's members", e))?;
         rows.iter().map(read_user).collect()
+    }
+
+    async fn is_removed(&self, uid: &Uid) -> Result<bool> {
+        directory::is_removed(&self.readers, uid).await
+    }
+
+    async fn users(&self, after: Option<&Uid>, limit: usize) -> Result<Vec<User>> {
+        directory::users(&self.readers, after, limit).await
+    }
+
+    async fn put_user(&self, user: &User, now: UnixMillis) -> Result<bool> {
+        directory::put_user(&self.writer, user, now).await
+    }
+
+    async fn change_user(&self, uid: &Uid, change: &ProfileChange) -> Result<Option<User>> {
+        directory::change_user(&self.writer, uid, change).await
+    }
+
+    async fn remove_user(&self, uid: &Uid, now: UnixMillis) -> Result<bool> {
+        directory::remove_user(&self.writer, uid, now).await
+    }
+
+    async fn groups(&self, member: Option<&Uid>, after: Option<&GroupId>, limit: usize) -> Result<Vec<Group>> {
+        directory::groups(&self.readers, member, after, limit).await
+    }
+
+    async fn put_group(&self, group: &Group, now: UnixMillis) -> Result<bool> {
+        directory::put_group(&self.writer, group, now).await
+    }
+
+    async fn change_group(&self, guid: &GroupId, change: &ProfileChange) -> Result<Option<Group>> {
+        directory::change_group(&self.writer, guid, change).await
+    }
+
+    async fn remove_group(&self, guid: &GroupId) -> Result<bool> {
+        directory::remove_group(&self.writer, guid).await
+    }
+
+    async fn members(&self, guid: &GroupId, after: Option<&Uid>, limit: usize) -> Result<Vec<User>> {
+        directory::members(&self.readers, guid, after, limit).await
+    }
+
+    async fn is_member(&self, guid: &GroupId, uid: &Uid) -> Result<bool> {
+        directory::is_member(&self.readers, guid, uid).await
+    }
+
+    async fn add_member(&self, guid: &GroupId, uid: &Uid, most: usize, now: UnixMillis) -> Result<bool> {
+        directory::add_member(&self.writer, guid, uid, most, now).await
+    }
+
+    async fn remove_member(&self, guid: &GroupId, uid: &Uid) -> Result<bool> {
+        directory::remove_member(&self.writer, guid, uid).await
     }
 
     async fn save(&self, records: &[&CallRecord], notices: &[OutboxEntry]) -> Result<()> {
@@ -166,6 +220,23 @@ impl Store for SqliteStore {
         page(&self.readers, party, filter).await
     }
 
+    async fn forget_calls(&self, ended_before: UnixMillis, limit: u32) -> Result<u64> {
+        let doing = "removing old calls";
+        let mut transaction = self.writer.begin().await.map_err(|e| failed(doing, e))?;
+        let mut removed = 0;
+        for sql in [
+            "DELETE FROM call_parties WHERE session_id IN
+                (SELECT session_id FROM calls WHERE ended_at < $1 ORDER BY ended_at, session_id LIMIT $2)",
+            "DELETE FROM calls WHERE session_id IN
+                (SELECT session_id FROM calls WHERE ended_at < $1 ORDER BY ended_at, session_id LIMIT $2)",
+        ] {
+            let query = sqlx::query(sql).bind(bigint(ended_before)).bind(i64::from(limit));
+            removed = query.execute(&mut *transaction).await.map_err(|e| failed(doing, e))?.rows_affected();
+        }
+        transaction.commit().await.map_err(|e| failed(doing, e))?;
+        Ok(removed)
+    }
+
     async fn ping(&self) -> Result<()> {
         let read = sqlx::query("SELECT 1 FROM calls LIMIT 1").fetch_optional(&self.readers).await;
         read.map(drop).map_err(|e| failed("checking it", e))
@@ -195,44 +266,54 @@ fn lock(path: &Path) -> std::io::Result<File> {
 async fn save_one(transaction: &mut Transaction<'_, Sqlite>, record: &CallRecord) -> Result<(), sqlx::Error> {
     let call = &record.call;
     let json = serde_json::to_string(record).map_err(|e| sqlx::Error::Encode(Box::new(e)))?;
+    let guid = (call.receiver_type == ReceiverType::Group).then_some(call.receiver.id.as_str());
+    // What is filtered by has a column; the rest is in the record.
     sqlx::query(
-        "INSERT INTO calls (session_id, initiated_at, ended_at, call_type, category, status, record)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (session_id) DO UPDATE SET ended_at = excluded.ended_at, status = excluded.status,
+        "INSERT INTO calls (session_id, initiated_at, ended_at, class, guid, record) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (session_id) DO UPDATE SET ended_at = excluded.ended_at, class = excluded.class,
                                                 record = excluded.record",
     )
     .bind(call.session_id.as_str())
     .bind(bigint(call.initiated_at))
     .bind(call.ended_at.map(bigint))
-    .bind(call.call_type.name())
-    .bind(call.category.name())
-    .bind(call.status.name())
+    .bind(class_of(call, Direction::Outgoing))
+    .bind(guid)
     .bind(json)
     .execute(&mut **transaction)
     .await?;
     for participant in &call.participants {
-        let direction = if call.is_initiator(&participant.uid) { Direction::Outgoing } else { Direction::Incoming };
+        let outgoing = call.is_initiator(&participant.uid);
+        let direction = if outgoing { Direction::Outgoing } else { Direction::Incoming };
+        let peer = match (outgoing, guid) {
+            (true, Some(_)) => None,
+            (true, None) => Some(call.receiver.id.as_str()),
+            (false, _) => Some(call.initiator.uid.as_str()),
+        };
         sqlx::query(
-            "INSERT INTO call_parties (session_id, uid, direction, initiated_at) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (session_id, uid) DO NOTHING",
+            "INSERT INTO call_parties (session_id, uid, initiated_at, class, peer, guid)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (session_id, uid) DO UPDATE SET class = excluded.class
+             WHERE call_parties.class <> excluded.class",
         )
         .bind(call.session_id.as_str())
         .bind(participant.uid.as_str())
-        .bind(direction.name())
         .bind(bigint(call.initiated_at))
+        .bind(class_of(call, direction))
+        .bind(peer)
+        .bind(guid)
         .execute(&mut **transaction)
         .await?;
     }
     Ok(())
 }
 
-fn read_user(row: &SqliteRow) -> Result<User> {
+pub(super) fn read_user(row: &SqliteRow) -> Result<User> {
     let doing = "reading a user";
     let (uid, name, avatar, metadata) = read_profile::<Option<String>>(row).map_err(|e| failed(doing, e))?;
     Ok(User { uid: Uid::new(uid).map_err(|e| failed(doing, e))?, name, avatar, metadata })
 }
 
-fn read_group(row: &SqliteRow) -> Result<Group> {
+pub(super) fn read_group(row: &SqliteRow) -> Result<Group> {
     let doing = "reading a group";
     let (guid, name, avatar, metadata) = read_profile::<String>(row).map_err(|e| failed(doing, e))?;
     Ok(Group { guid: GroupId::new(guid).map_err(|e| failed(doing, e))?, name, avatar, metadata })
