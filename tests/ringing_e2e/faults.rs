@@ -8,8 +8,8 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, Message};
-use trill::base::{ErrorCode, UnixMillis};
-use trill::identity::{ApiKey, UserToken};
+use trill::base::{ErrorCode, ParticipantIdentity, SessionId, UnixMillis};
+use trill::identity::{AdminToken, ApiKey, SessionToken, UserToken};
 use trill::ringing::client::LoginState;
 use trill::ringing::{CallEventKind, CallStatus, LogFilter};
 use trill::server::{Server, ServerConfig};
@@ -174,11 +174,84 @@ async fn a_locked_store_fails_the_request_and_loses_nothing() {
     // What was not stored did not happen, and nobody was told that it did.
     assert_eq!(code(alice.client.session_token(&session).await), ErrorCode::NotYetAccepted);
     assert_eq!(alice.client.call(&session).await.unwrap().status, CallStatus::Initiated);
+    // The owner's changes neither.
+    let body = serde_json::json!({"name": "Carol"});
+    let refused = http_json(&server, "PUT", "/v1/users/carol", admin(), body.clone()).await;
+    assert_eq!((refused.status, refused.error_code().as_str()), (503, "store_failed"));
+    let refused = http(&server, "DELETE", "/v1/users/bob", &[admin()]).await;
+    assert_eq!((refused.status, refused.error_code().as_str()), (503, "store_failed"));
     other.execute("ROLLBACK").await.unwrap();
 
+    assert_eq!(http(&server, "GET", "/v1/users/carol", &[admin()]).await.status, 404);
+    assert_eq!(http_json(&server, "PUT", "/v1/users/carol", admin(), body).await.status, 201);
     assert_eq!(bob.client.accept(&session).await.unwrap().status, CallStatus::Ongoing);
     alice.expect(CallEventKind::OutgoingAccepted).await;
     alice.expect_nothing_more().await;
+}
+
+#[tokio::test]
+async fn a_token_of_another_key_or_for_another_use_is_refused_by_every_door() {
+    let server = TestServer::start().await;
+    let now = UnixMillis::now();
+    let minute = Duration::from_secs(60);
+    let unknown = ApiKey::new("other", "a-secret-of-another-key-of-thirty-two-bytes").unwrap();
+    let forged = ApiKey::new(KEY_ID, "the-right-id-and-a-wrong-secret-of-32-bytes").unwrap();
+    let room = SessionToken::for_call(
+        ParticipantIdentity::new("alice").unwrap(),
+        String::new(),
+        &SessionId::new("lobby").unwrap(),
+    );
+    for (token, status, code) in [
+        (AdminToken { name: "x".into() }.mint(&unknown, now, minute), 401, "token_wrong_key"),
+        (AdminToken { name: "x".into() }.mint(&forged, now, minute), 401, "token_wrong_key"),
+        (UserToken::new(uid("alice")).mint(&forged, now, minute), 401, "token_wrong_key"),
+        (room.mint(&key(), now, minute), 403, "token_missing_grant"),
+        ("x".repeat(20_000), 413, "too_large"),
+    ] {
+        for path in ["/v1/calls", "/v1/users", "/v1/groups", "/v1/users/alice"] {
+            let answer = http(&server, "GET", path, &[bearer(&token)]).await;
+            assert_eq!((answer.status, answer.error_code().as_str()), (status, code), "{path}");
+        }
+        let mut socket = bare(&server).await;
+        let hello = serde_json::json!({"type": "hello", "version": 1, "token": token, "deviceId": "d"});
+        socket.send(Message::text(hello.to_string())).await.unwrap();
+        expect_bye(&mut socket, code).await;
+    }
+}
+
+#[tokio::test]
+async fn one_device_id_of_two_users_is_two_devices() {
+    let server = TestServer::start().await;
+    let (alice, bob) = (server.log_in("alice", "phone").await, server.log_in("bob", "phone").await);
+    let session = alice.client.initiate(call_to("bob")).await.unwrap().session_id;
+    bob.expect(CallEventKind::IncomingReceived).await;
+    bob.client.accept(&session).await.unwrap();
+    alice.until(CallEventKind::OutgoingAccepted).await;
+}
+
+#[tokio::test]
+async fn a_call_does_not_ring_for_an_hour_because_the_clock_was_set_back_by_one() {
+    let server = TestServer::start_with(|config| {
+        config.calls.ring_timeout = Duration::from_secs(2);
+        config.calls.ring_timeout_max = Duration::from_secs(2);
+    })
+    .await;
+    let (alice, bob) = (server.log_in("alice", "phone").await, server.log_in("bob", "laptop").await);
+    let call = alice.client.initiate(call_to("bob")).await.unwrap();
+    bob.expect(CallEventKind::IncomingReceived).await;
+    let path = format!("sqlite:{}", server.database().display());
+    // While the server is away, what it stored comes to lie an hour ahead of the clock.
+    let server = server
+        .restart_after(async || {
+            let mut store = sqlx::SqliteConnection::connect(&path).await.unwrap();
+            let hour = "UPDATE calls SET record = json_set(record, '$.ringsUntil', json_extract(record, '$.ringsUntil') + 3600000)";
+            store.execute(hour).await.unwrap();
+            store.close().await.unwrap();
+        })
+        .await;
+    let event = alice.until(CallEventKind::OutgoingUnanswered).await;
+    assert_eq!(event.call.session_id, call.session_id);
+    server.server.shutdown().await;
 }
 
 #[tokio::test]

@@ -61,8 +61,14 @@ impl TestServer {
     }
 
     pub async fn restart(self) -> Self {
+        self.restart_after(async || {}).await
+    }
+
+    /// Something is done while the server is away.
+    pub async fn restart_after(self, meanwhile: impl AsyncFnOnce()) -> Self {
         let Self { server, dir, config } = self;
         server.shutdown().await;
+        meanwhile().await;
         let server = Server::start(config.clone()).await.unwrap();
         Self { server, dir, config }
     }

@@ -194,8 +194,10 @@ impl Service {
     /// Takes back what an earlier run stored: the calls that are not over, and those that ended within
     /// [`REMEMBER_ENDED`].
     pub fn restore(&mut self, records: Vec<CallRecord>, now: UnixMillis) {
-        for record in records {
+        for mut record in records {
             let session = record.call.session_id.clone();
+            // The clock may have been set back since: a call rings no longer than any may.
+            record.rings_until = record.rings_until.min(now + self.settings.ring_timeout_range.1);
             if !record.call.status.is_over() {
                 for participant in record.call.participants.iter().filter(|p| p.is_in_call()) {
                     let Some(device) = participant.device_id.clone() else { continue };
