@@ -15,11 +15,14 @@ const KEY: (&str, &str) = ("test", "a-secret-for-tests-of-thirty-two-bytes-or-mo
 /// Where clients are told to send media when a proxy stands in front of the server: loopback has more than one address.
 const FRONT: [u8; 4] = [127, 0, 0, 2];
 
+/// With a lost datagram or two in the handshakes, and a machine that is busy with other tests.
+const BEGIN_WITHIN_MS: f64 = 5000.0;
+
 struct TestServer {
     /// `None` after it ended.
     server: Option<Server>,
     runtime: Runtime,
-    folder: tempfile::TempDir,
+    _folder: tempfile::TempDir,
 }
 
 impl TestServer {
@@ -35,7 +38,7 @@ impl TestServer {
             ..ServerConfig::default()
         };
         let server = runtime.block_on(Server::start(config)).unwrap();
-        Self { server: Some(server), runtime, folder }
+        Self { server: Some(server), runtime, _folder: folder }
     }
 
     /// Runs `trill probe` to its end.
@@ -131,12 +134,7 @@ fn both_sides_see_and_hear_each_other_on_loopback_and_tell_each_other() {
 #[test]
 fn a_delayed_and_lossy_network_is_seen_in_what_both_sides_notice() {
     let server = TestServer::start(Some(FRONT.into()));
-    // The loss begins when the call stands.
-    let file = server.folder.path().join("network.toml");
-    let steps =
-        "[[both.steps]]\nat_ms = 0\ndelay_ms = 20\n[[both.steps]]\nat_ms = 3000\ndelay_ms = 20\nloss_percent = 5\n";
-    std::fs::write(&file, steps).unwrap();
-    let _impair = Impair::before(&server, &["--file", file.to_str().unwrap()]);
+    let _impair = Impair::before(&server, &["--delay", "20ms", "--loss", "5"]);
     let output = server.probe(&["--duration", "8s"]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for (report, line) in reports("5 % loss", &output) {
@@ -145,6 +143,10 @@ fn a_delayed_and_lossy_network_is_seen_in_what_both_sides_notice() {
         assert!(audio.latency_ms.unwrap().min > 40.0 && video.latency_ms.unwrap().min > 40.0, "{report}");
         assert!(audio.marks >= 12 && report.hears(), "{report}");
         assert!(video.shown > 8 * 5 && video.unreadable == 0 && report.sees(), "{report}");
+        let timings = &line["statistics"]["timings"];
+        for first in ["first_audio_ms", "first_video_ms"] {
+            assert!(timings[first].as_f64().is_some_and(|at| at < BEGIN_WITHIN_MS), "a call begins at once: {timings}");
+        }
         let lost = line["statistics"]["received"].as_array().unwrap().iter().any(|track| track["audio"]["lost"] != 0);
         assert!(lost, "the network was as bad as it should be: {line}");
     }

@@ -10,6 +10,7 @@
 
 mod codecs;
 mod feedback;
+mod handshake;
 mod network;
 mod peer;
 mod receive;

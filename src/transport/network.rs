@@ -1,13 +1,16 @@
-//! Sockets: which local addresses media uses, and how large their receive buffers are.
+//! Sockets: which local addresses media uses, how large receive buffers are, and handshakes that are sent again.
 
+use super::handshake::{Handshakes, is_handshake};
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use webrtc::runtime::{
-    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, Runtime, UdpSocketState,
+    AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime, Transmit,
+    UdpSocketState,
 };
 
 /// Half a second of 8 Mbit/s, and room for a burst while this process does not run. The kernel may grant less.
@@ -46,17 +49,19 @@ fn source_address(unspecified: IpAddr, to: IpAddr) -> Option<IpAddr> {
     Some(socket.local_addr().ok()?.ip())
 }
 
-/// Another runtime, with larger receive buffers: a burst of video must not be lost in the kernel.
+/// Another runtime whose sockets have larger receive buffers, so that a burst of video is not lost in the kernel, and
+/// send DTLS handshakes again in time.
 #[derive(Debug)]
-pub(super) struct Buffered(pub(super) Arc<dyn Runtime>);
+pub(super) struct MediaRuntime(pub(super) Arc<dyn Runtime>);
 
-impl Runtime for Buffered {
+impl Runtime for MediaRuntime {
     fn wrap_udp_socket(&self, socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
         let buffer = |state: UdpSocketState| state.set_recv_buffer_size((&socket).into(), RECEIVE_BUFFER);
         if let Err(error) = UdpSocketState::new((&socket).into()).and_then(buffer) {
             tracing::debug!(%error, "the receive buffer of a media socket stays as it is");
         }
-        self.0.wrap_udp_socket(socket)
+        let watched = Watched { socket: self.0.wrap_udp_socket(socket)?, handshakes: Mutex::default() };
+        Ok(Arc::new(MediaSocket { watched: Arc::new(watched), runtime: self.0.clone() }))
     }
 
     fn spawn(&self, future: Pin<Box<dyn Future<Output = ()> + Send>>) -> Box<dyn JoinHandle> {
@@ -103,6 +108,102 @@ impl Runtime for Buffered {
 
     fn name(&self) -> &'static str {
         self.0.name()
+    }
+}
+
+/// A socket on which handshakes are watched, and sent again.
+#[derive(Debug)]
+struct MediaSocket {
+    watched: Arc<Watched>,
+    runtime: Arc<dyn Runtime>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    socket: Arc<dyn AsyncUdpSocket>,
+    handshakes: Mutex<Watch>,
+}
+
+#[derive(Debug, Default)]
+struct Watch {
+    handshakes: Handshakes,
+    /// A task sends again what is due.
+    repeating: bool,
+}
+
+impl AsyncUdpSocket for MediaSocket {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.watched.socket.local_addr()
+    }
+
+    fn poll_send(&self, cx: &mut Context<'_>, transmit: &Transmit<'_>) -> Poll<io::Result<usize>> {
+        let sent = self.watched.socket.poll_send(cx, transmit);
+        if matches!(sent, Poll::Ready(Ok(_))) && is_handshake(transmit.contents) {
+            let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
+            let mut watch = self.watched.lock();
+            for datagram in transmit.contents.chunks(size) {
+                watch.handshakes.sent(self.runtime.now(), transmit.destination, datagram);
+            }
+            if watch.handshakes.next_timeout().is_some() && !std::mem::replace(&mut watch.repeating, true) {
+                let (watched, runtime) = (Arc::downgrade(&self.watched), self.runtime.clone());
+                drop(self.runtime.spawn(Box::pin(repeat(watched, runtime))));
+            }
+        }
+        sent
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+        metas: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        let received = self.watched.socket.poll_recv(cx, buffers, metas);
+        if let Poll::Ready(Ok(filled)) = &received {
+            for (meta, buffer) in metas.iter().zip(buffers.iter()).take(*filled) {
+                let joined = buffer.get(..meta.len).unwrap_or_default();
+                for datagram in joined.chunks(meta.stride.max(1)).filter(|datagram| is_handshake(datagram)) {
+                    self.watched.lock().handshakes.received(datagram);
+                }
+            }
+        }
+        received
+    }
+
+    fn max_gso_segments(&self) -> usize {
+        self.watched.socket.max_gso_segments()
+    }
+
+    fn max_gro_segments(&self) -> usize {
+        self.watched.socket.max_gro_segments()
+    }
+}
+
+impl Watched {
+    fn lock(&self) -> MutexGuard<'_, Watch> {
+        self.handshakes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends again what is due, until nothing is, or the socket is gone.
+async fn repeat(watched: Weak<Watched>, runtime: Arc<dyn Runtime>) {
+    loop {
+        let Some(due) = watched.upgrade().and_then(|watched| {
+            let mut watch = watched.lock();
+            let due = watch.handshakes.next_timeout();
+            watch.repeating = due.is_some();
+            due
+        }) else {
+            return;
+        };
+        runtime.sleep(due.saturating_duration_since(runtime.now())).await;
+        let Some(watched) = watched.upgrade() else { return };
+        let again = watched.lock().handshakes.poll(runtime.now());
+        for (to, datagram) in again {
+            if let Err(error) = watched.socket.send_to(&datagram, to).await {
+                tracing::debug!(%error, "a handshake was not sent again");
+            }
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::codecs;
 use super::feedback::{Feedback, Feedbacks};
-use super::network::Buffered;
+use super::network::MediaRuntime;
 use super::receive::RemoteTracks;
 use super::send::{PacketSource, SendStats, Sending};
 use crate::base::{Error, ErrorCode, Result};
@@ -10,6 +10,7 @@ use crate::media::control::SendControl;
 use crate::session::{ConnectionState, IceServer, PeerEvent, Side, TrackKind};
 use bytes::{Bytes, BytesMut};
 use rtc::ice::mdns::MulticastDnsMode;
+use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -133,6 +134,8 @@ impl PeerConnection {
             .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))
             .with_include_loopback_candidate(config.addresses.iter().any(|address| address.ip().is_loopback()))
             .with_multicast_dns_mode(MulticastDnsMode::Disabled)
+            // As RFC 8842 section 5.3 recommends: it saves a round trip, as only a server of this crate asks for a cookie.
+            .with_answering_dtls_role(RTCDtlsRole::Client)
             // After a change of networks the old sockets lead nowhere.
             .with_discard_local_candidates_during_ice_restart(true)
             .build();
@@ -143,7 +146,7 @@ impl PeerConnection {
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
             .with_setting_engine(settings)
-            .with_runtime(Arc::new(Buffered(runtime)))
+            .with_runtime(Arc::new(MediaRuntime(runtime)))
             .with_handler(Arc::new(Handler(shared.clone())))
             .with_udp_addrs(config.addresses)
             .with_data_channel_send_buffer_limit(DATA_BUFFER)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
-use trill::testkit::impair::{Link, Profile, Schedule, Step};
+use trill::testkit::impair::{Link, Profile, Schedule};
 
 /// Where clients of a server behind a bad network are told to send media to; the port is the server's own.
 pub const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
@@ -38,10 +38,7 @@ async fn carry(
 ) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     socket.connect(server).await.unwrap();
-    // Without loss at first: this is about a call that goes on, not about one that begins.
-    let begins = Profile { loss_percent: 0.0, ..profile };
-    let steps = || vec![Step { at_ms: 0, profile: begins }, Step { at_ms: 3000, profile }];
-    let schedule = || Schedule::new(steps(), Vec::new()).unwrap();
+    let schedule = || Schedule::constant(profile).unwrap();
     let seed = u64::from(client.port());
     let mut up: Link<Vec<u8>> = Link::new(schedule(), seed, Instant::now());
     let mut down: Link<Vec<u8>> = Link::new(schedule(), seed + 1, Instant::now());

@@ -12,6 +12,7 @@
 mod config;
 mod data;
 mod driver;
+mod dtls;
 mod forward;
 mod layers;
 mod metrics;
@@ -121,7 +122,7 @@ impl Sfu {
     pub fn start(config: SfuConfig, gate: Arc<dyn RoomGate>) -> Result<Self> {
         let metrics = Arc::new(SfuMetrics::default());
         let socket = Arc::new(MediaSocket::bind(&config, metrics.clone())?);
-        let crypto = Arc::new(str0m_aws_lc_rs::default_provider());
+        let crypto = Arc::new(dtls::crypto_provider());
         let certificate = crypto.dtls_provider.generate_certificate();
         let certificate =
             certificate.ok_or_else(|| Error::new(ErrorCode::Internal, "no DTLS certificate could be made"))?;
