@@ -43,7 +43,7 @@ struct Heard {
     first_mark: Option<u64>,
     last_mark: Option<u64>,
     latency: Series,
-    /// When the pilot was last heard.
+    /// When the pilot or a mark was last heard.
     last: Option<Duration>,
     silent: bool,
 }
@@ -173,6 +173,7 @@ impl Heard {
         }
         let mark = mark.filter(|mark| self.last_mark.is_none_or(|last| mark.number > last))?;
         self.last_mark = Some(mark.number);
+        self.last = Some(arrival);
         self.first_mark.get_or_insert(mark.number);
         self.report.marks += 1;
         let latency = signed_ms(mark.arrival, mark.captured);

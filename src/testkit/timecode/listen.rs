@@ -57,6 +57,9 @@ pub(super) enum Pilot {
     Silent,
 }
 
+/// How much of the loudest pilot one frame of 20 ms leaves: half of it after 0.7 s.
+const FORGET_PILOT: f32 = 0.98;
+
 /// Listens to one track. About 2 million multiplications a second of sound.
 pub struct ToneReader {
     /// `e^-jwn` for a block, of each mixer.
@@ -129,7 +132,8 @@ impl ToneReader {
         }
         // The window's weights add up to a half of its length.
         let amplitude = 2.0 * re.hypot(im) / (0.5 * FRAME_SAMPLES as f32);
-        self.loudest_pilot = self.loudest_pilot.max(amplitude);
+        // What is made up for lost packets can be louder for a moment: that is not the measure for ever.
+        self.loudest_pilot = (self.loudest_pilot * FORGET_PILOT).max(PILOT_AMPLITUDE as f32 / 2.0).max(amplitude);
         if amplitude < MIN_PILOT * self.loudest_pilot {
             self.pilot_phase = None;
             let energy: f32 = self.blocks.iter().rev().take(BLOCKS_A_FRAME).map(|block| block.energy).sum();
