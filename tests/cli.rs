@@ -259,6 +259,48 @@ fn a_push_in_a_file_is_answered_by_hand() {
 }
 
 #[test]
+fn a_load_of_calls_is_made_and_measured() {
+    let server = server();
+    let load = ["load", "ring", "--dev", "--server", &server.url, "--talk", "50ms", "--json"];
+    let output = run(&[&load[..], &["--devices", "20", "--rate", "20", "--duration", "2s"]].concat());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+    let figure = |name: &str| report[name].as_u64().unwrap_or_else(|| panic!("no {name}: {report}"));
+    assert_eq!((figure("calls_due"), figure("calls_held_back"), figure("lost_connections")), (40, 0, 0), "{report}");
+    assert_eq!((figure("calls_rung"), figure("calls_ended")), (40, 40), "{report}");
+    assert_eq!(report["failures"], serde_json::json!({}));
+    let latency = &report["initiate_to_incoming_ms"];
+    assert!(latency["p50"].as_f64() > Some(0.0) && latency["p99"].as_f64() >= latency["p50"].as_f64(), "{report}");
+    assert!(report["server"]["memory_idle"].as_u64() > Some(1_000_000), "{report}");
+    // They were real calls.
+    let log = run(&["logs", "--json", "--dev", "--as", "load-0", "--server", &server.url]);
+    let log: Value = serde_json::from_slice(&log.stdout).unwrap();
+    assert_eq!(log["calls"][0]["endReason"], "hung_up", "{log}");
+
+    let by_pid = run(&[&load[..], &["--devices", "2", "--rate", "1", "--duration", "1s", "--pid"]].concat());
+    assert!(!by_pid.status.success(), "--pid needs a number");
+    let pid = server.process.child.id().to_string();
+    let by_pid = run(&[&load[..], &["--devices", "2", "--rate", "1", "--duration", "1s", "--pid", &pid]].concat());
+    let report: Value = serde_json::from_slice(&by_pid.stdout).unwrap_or_else(|e| panic!("{e}: {by_pid:?}"));
+    assert!(report["server"]["memory_idle"].as_u64() > Some(1_000_000), "{report}");
+}
+
+#[test]
+fn a_load_that_would_go_elsewhere_or_has_too_few_files_is_refused() {
+    let elsewhere = refusal(&["load", "ring", "--dev", "--server", "http://192.0.2.1:7880"]);
+    assert!(elsewhere.contains("--not-loopback"), "{elsewhere}");
+    let nobody = refusal(&["load", "ring", "--dev", "--server", "http://127.0.0.1:1"]);
+    assert!(nobody.contains("server_unreachable"), "{nobody}");
+    let many = refusal(&["load", "ring", "--dev", "--devices", "1000000"]);
+    assert!(many.contains("20000"), "{many}");
+    let few_files = Command::new("sh")
+        .args(["-c", r#"ulimit -n 100; exec "$0" load ring --dev --devices 1000"#, env!("CARGO_BIN_EXE_trill")])
+        .output()
+        .unwrap();
+    let said = String::from_utf8(few_files.stderr).unwrap();
+    assert!(!few_files.status.success() && said.contains("--devices") && said.contains("ulimit"), "{said}");
+}
+
+#[test]
 fn a_server_that_cannot_start_says_why() {
     let running = server();
     let address = running.url.trim_start_matches("http://");

@@ -55,6 +55,9 @@ impl Metrics {
         registry.register(Box::new(metrics.commit_seconds.clone()))?;
         registry.register(Box::new(metrics.store_failures.clone()))?;
         registry.register(Box::new(metrics.slow_readers.clone()))?;
+        // What the process uses, under the names that Prometheus gives it.
+        #[cfg(target_os = "linux")]
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         registry.register(Box::new(metrics.webhooks.clone()))?;
         registry.register(Box::new(metrics.webhooks_pending.clone()))?;
         registry.register(Box::new(metrics.webhook_seconds.clone()))?;

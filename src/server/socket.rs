@@ -18,6 +18,9 @@ use tokio::sync::mpsc;
 /// How long a device may take to say hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What a connection reads at a time. Most messages are shorter, and a device that is merely there holds this much.
+pub(super) const READ_BUFFER: usize = 2 * 1024;
+
 /// Runs a connection to its end. `host` is the URL of this server as the device reached it.
 pub(super) async fn serve(mut socket: WebSocket, api: Api, host: Option<String>) {
     let hello = tokio::time::timeout(HELLO_TIMEOUT, hello(&mut socket, api.limits.message_size))

@@ -5,8 +5,10 @@
 mod client;
 #[cfg(feature = "devices")]
 mod devices;
+mod files;
 mod impair;
 mod keys;
+mod load;
 mod logs;
 mod output;
 mod phone;
@@ -32,6 +34,7 @@ enum Command {
     #[cfg(feature = "devices")]
     Devices(devices::DevicesCommand),
     Impair(impair::ImpairCommand),
+    Load(load::LoadCommand),
     Logs(logs::LogsCommand),
     Probe(probe::ProbeCommand),
     Serve(serve::ServeCommand),
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "devices")]
         Command::Devices(command) => command.run(),
         Command::Impair(command) => command.run(),
+        Command::Load(command) => command.run(),
         Command::Logs(command) => command.run(),
         Command::Probe(command) => command.run(),
         Command::Serve(command) => command.run(),

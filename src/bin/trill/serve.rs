@@ -1,7 +1,7 @@
 //! `trill serve`: reads the configuration, starts the server, and ends it in good order.
 
 use crate::keys::{DEV_KEY, KeyOptions};
-use crate::output;
+use crate::{files, output};
 use clap::Args;
 use figment::Figment;
 use figment::providers::{Env, Format, Toml};
@@ -10,6 +10,9 @@ use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
 use trill::base::{Error, ErrorCode, Result};
 use trill::server::{ApiKeyConfig, Server, ServerConfig};
+
+/// Files beside the connections of devices: the store, sessions, HTTP requests.
+const OTHER_FILES: u64 = 512;
 
 /// Run the server: ringing, call log, LiveKit signalling and SFU
 #[derive(Args)]
@@ -39,6 +42,10 @@ impl ServeCommand {
         output::start_log(self.json, "trill=info");
         let json = self.json;
         let config = self.config()?;
+        // A connection is a file. With too few, new devices are turned away, and nothing else happens: a warning will do.
+        if let Err(error) = files::allow(config.limits.connections as u64 + OTHER_FILES, "limits.connections") {
+            tracing::warn!(%error, "not as many devices can connect as limits.connections allows");
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .build()

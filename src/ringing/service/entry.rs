@@ -86,6 +86,7 @@ impl Service {
             self.applied.insert(key, session.clone());
         }
         if !entry.call().status.is_over() {
+            self.active += 1;
             for participant in &entry.record.call.participants {
                 self.users.entry(participant.uid.clone()).or_default().calls.insert(session.clone());
             }
@@ -96,6 +97,7 @@ impl Service {
     /// Out of all indexes but that of the timers, which [`Service::reschedule`] brings up to date.
     pub(super) fn take(&mut self, session: &SessionId) -> Option<Entry> {
         let entry = self.calls.remove(session)?;
+        self.active -= usize::from(!entry.call().status.is_over());
         for request in &entry.record.requests {
             self.applied.remove(&(request.uid.clone(), request.device_id.clone(), request.id.clone()));
         }

@@ -86,7 +86,7 @@ async fn ring(State(api): State<Api>, headers: HeaderMap, upgrade: WebSocketUpgr
     let host = own_url(&headers);
     // Somewhat more than the limit is read, so that a message over it is refused with a clear reason.
     let most = api.limits.message_size * 4;
-    let upgrade = upgrade.max_message_size(most).max_frame_size(most);
+    let upgrade = upgrade.read_buffer_size(socket::READ_BUFFER).max_message_size(most).max_frame_size(most);
     Ok(upgrade.on_upgrade(async move |socket| {
         socket::serve(socket, api, host).await;
         drop(open);
