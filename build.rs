@@ -5,7 +5,7 @@ fn main() {
     let os = std::env::var("CARGO_CFG_TARGET_OS").unwrap_or_default();
     // Elsewhere the platform's own conventions hold.
     if os == "linux" || os == "android" {
-        // TRILL_ABI_VERSION of src/capi/library.rs; tests/c_abi.rs compares the two.
+        // TRILL_ABI_VERSION of src/capi/library.rs; tests/c_abi/main.rs compares the two.
         println!("cargo::rustc-cdylib-link-arg=-Wl,-soname,libtrill.so.0");
     }
 }

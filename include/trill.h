@@ -35,7 +35,8 @@
  *     }
  *
  * The groups, in the order of a call's life: the library, status codes, its log, the engine, events, login, calls, call
- * listeners, the settings of a session, what it tells, sessions, participants and tracks, frames, statistics, the call log.
+ * listeners, calls from a push, devices, the settings of a session, what it tells, sessions, voice processing, participants and
+ * tracks, frames, statistics, the call log.
  *
  * Status. Functions that can fail return int32_t: TRILL_STATUS_OK (0), or a negative TRILL_STATUS_*. Their last parameter,
  * error, may be NULL; else it is set to an error that says what was wrong and what to do, when and only when they fail;
@@ -49,7 +50,8 @@
  * are written only on success.
  *
  * Structs in begin with struct_size and are begun with their TRILL_<T>_INIT; all that is zero means default. They grow at the
- * end: programs of older headers go on to work, and those of newer ones as long as they use nothing new.
+ * end: programs of older headers go on to work, and those of newer ones as long as they use nothing new. Structs that the
+ * library makes may grow at the end as well, save those that stand in arrays: never copy one by its size.
  *
  * Threads. Any function may be called on any thread. Callbacks and completions of an engine run one at a time, on one thread
  * of the engine's, or on the one that takes events by trill_engine_next_event; callbacks for frames run on media threads.
@@ -79,6 +81,10 @@ typedef struct trill_call_party trill_call_party;
 typedef struct trill_call trill_call;
 typedef struct trill_session_access trill_session_access;
 typedef struct trill_call_listener trill_call_listener;
+typedef struct trill_pushed_call trill_pushed_call;
+typedef struct trill_wake trill_wake;
+typedef struct trill_device trill_device;
+typedef struct trill_devices trill_devices;
 typedef struct trill_session_settings trill_session_settings;
 typedef struct trill_session_callbacks trill_session_callbacks;
 typedef struct trill_track trill_track;
@@ -641,7 +647,7 @@ void trill_event_free(trill_event *event);
  * and TRILL_EVENT_LOGGED_OUT.
  */
 
-/** A user as others see it. */
+/** A user. Made by the library: new members are added at the end. */
 struct trill_user {
     /** Never NULL. */
     const char *uid;
@@ -649,6 +655,8 @@ struct trill_user {
     const char *name;
     /** An https URL of a picture; NULL when there is none. */
     const char *avatar;
+    /** The server owner's own, as JSON, when this is the user that is logged in; else NULL. */
+    const char *metadata;
 };
 
 /** Told who is logged in. `user` is NULL on failure, `error` otherwise; both are lent until the function returns. */
@@ -1094,9 +1102,145 @@ int32_t trill_call_listener_remove(trill_engine *engine,
 
 /* ==================================================================================================================== */
 /*
+ * Calls from a push
+ *
+ * A callee without a connected device is woken by a push of its platform's, which carries a small payload from the server.
+ * An app that is woken logs in and hands the payload over: then the call rings here, or is known to be over.
+ */
+
+/** It rings here; TRILL_EVENT_INCOMING_RECEIVED tells of it, once. */
+#define TRILL_PUSH_OUTCOME_RINGING 1
+
+/** This device is in the call. */
+#define TRILL_PUSH_OUTCOME_IN_CALL 2
+
+/** Another device of this user accepted. */
+#define TRILL_PUSH_OUTCOME_ANSWERED_ELSEWHERE 3
+
+/** Another device of this user rejected. */
+#define TRILL_PUSH_OUTCOME_REJECTED_ELSEWHERE 4
+
+/** It is over: the caller gave up, nobody answered, or it was talked and ended. */
+#define TRILL_PUSH_OUTCOME_OVER 5
+
+/** What became of a call that a push announced. Made by the library: new members are added at the end. */
+struct trill_pushed_call {
+    /** TRILL_PUSH_OUTCOME_*. */
+    int32_t outcome;
+    /** As it is now. Never NULL. */
+    const trill_call *call;
+};
+
+/** Told what became of a call. `pushed` is NULL on failure, `error` otherwise; both are lent until the function returns. */
+typedef void (*trill_pushed_call_done)(void *user_data,
+                                       int32_t status,
+                                       const trill_pushed_call *pushed,
+                                       const trill_error *error);
+
+/** What stands in a wake payload. Made by the library: new members are added at the end. */
+struct trill_wake {
+    /** Whose devices are to ring. Never NULL. */
+    const char *uid;
+    /** The call's. Never NULL. */
+    const char *session_id;
+    /** Who calls; without an avatar. Never NULL. */
+    const trill_user *from;
+    /** The guid of the group that is called; NULL when it is the user alone. */
+    const char *group;
+    /** TRILL_CALL_TYPE_*. */
+    int32_t call_type;
+    /** When it is of no use any more, in ms since 1970. */
+    uint64_t expires_at_ms;
+};
+
+/**
+ * Hands over a push's payload, and asks what became of its call. Log in first, or at once before it: it waits for a login
+ * that is under way, and finds out within 2 s whether the connection died while the device slept.
+ *
+ * payload: payload_size bytes as the server gave them to the push service; copied.
+ * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
+ * TRILL_STATUS_MALFORMED, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_TOKEN_EXPIRED (too late: the call rings no more),
+ * TRILL_STATUS_NOT_A_PARTY (it is for another user), TRILL_STATUS_TOKEN_WRONG_KEY (the server did not sign it),
+ * TRILL_STATUS_CALL_NOT_FOUND, or one of those of every request.
+ */
+int32_t trill_call_from_push(trill_engine *engine,
+                             const uint8_t *payload,
+                             size_t payload_size,
+                             trill_pushed_call_done done,
+                             void *user_data,
+                             trill_error **error);
+
+/**
+ * Reads who calls out of a push's payload, without a network: for systems that want it shown at once. Nothing of it is
+ * proven until trill_call_from_push has asked the server.
+ *
+ * payload: payload_size bytes, read during the call.
+ * out: set to what stands in it, which trill_wake_free frees.
+ *
+ * Status: TRILL_STATUS_MALFORMED, TRILL_STATUS_TOO_LARGE. Any thread; needs no engine.
+ */
+int32_t trill_wake_read(const uint8_t *payload,
+                        size_t payload_size,
+                        trill_wake **out,
+                        trill_error **error);
+
+/** Frees what trill_wake_read gave; NULL is fine. Any thread. */
+void trill_wake_free(trill_wake *wake);
+
+/* ==================================================================================================================== */
+/*
+ * Devices
+ *
+ * The machine's microphones, speakers and cameras. The settings of a session choose one by its name or id.
+ */
+
+#define TRILL_DEVICE_KIND_MICROPHONE 1
+
+#define TRILL_DEVICE_KIND_SPEAKER 2
+
+#define TRILL_DEVICE_KIND_CAMERA 3
+
+/** One device of the machine's. */
+struct trill_device {
+    /** For people. Never NULL. */
+    const char *name;
+    /** Names it where names are not unique. Never NULL. */
+    const char *id;
+    /** Not 0: the one that is used when none is named. */
+    int32_t is_default;
+};
+
+/** The devices of one kind. */
+struct trill_devices {
+    /** NULL when there are none. */
+    const trill_device *devices;
+    size_t device_count;
+};
+
+/**
+ * Lists the devices of a kind, as they are now. It asks the system, which can take a second: not for the thread that draws,
+ * nor inside callbacks.
+ *
+ * kind: TRILL_DEVICE_KIND_*.
+ * out: set to the list, which trill_devices_free frees. It is empty when there are none.
+ *
+ * Status: TRILL_STATUS_DEVICE_UNAVAILABLE (the system does not tell), TRILL_STATUS_NOT_SUPPORTED (a library built without
+ * devices). Any thread; needs no engine.
+ */
+int32_t trill_devices_list(int32_t kind,
+                           trill_devices **out,
+                           trill_error **error);
+
+/** Frees a list that trill_devices_list gave; NULL is fine. Any thread. */
+void trill_devices_free(trill_devices *devices);
+
+/* ==================================================================================================================== */
+/*
  * What a session sends and where it plays to
  *
- * All that is zero is a default. The defaults send nothing and play to nowhere but the callbacks.
+ * All that is zero is a default. The defaults send nothing and play to nowhere but the callbacks. How long one may be alone
+ * in a call's session is not chosen here: the server keeps that time, since it ends the call for both, also when the app that
+ * waits is gone.
  */
 
 /** No audio is sent. */
@@ -1144,7 +1288,7 @@ struct trill_session_settings {
     uint32_t audio_sample_rate;
     /** Of TRILL_AUDIO_SOURCE_PUSHED, 1 to 32; 0 for 1. They are mixed down: calls are mono. */
     uint32_t audio_channels;
-    /** 6,000 to 510,000 bit/s; 0 for 32,000. */
+    /** What audio is encoded at, 6,000 to 510,000 bit/s; 0 for 32,000. */
     uint32_t audio_bitrate_bps;
     /** TRILL_VIDEO_SOURCE_*. */
     int32_t video_source;
@@ -1158,7 +1302,7 @@ struct trill_session_settings {
     uint32_t video_height;
     /** The most pictures sent in a second, 1 to 120; 0 for 30. */
     uint32_t video_fps;
-    /** 30,000 to 20,000,000 bit/s; 0 for 1,500,000. */
+    /** The most that video is encoded at, 30,000 to 20,000,000 bit/s; 0 for 1,500,000. */
     uint32_t video_bitrate_bps;
     /** Not 0: no video is sent, and none is received, whatever else is said here. */
     int32_t audio_only;
@@ -1185,6 +1329,11 @@ struct trill_session_settings {
     int32_t play;
     /** Which one, by name or id; NULL for the machine's default. */
     const char *speaker;
+    /**
+     * What is done to our voice: TRILL_VOICE_* added up, or TRILL_VOICE_NONE. 0: all of it to a microphone's, nothing to any
+     * other source's.
+     */
+    int32_t voice_processing;
 };
 
 /* ==================================================================================================================== */
@@ -1365,6 +1514,52 @@ int32_t trill_session_send_data(trill_engine *engine,
                                 trill_done done,
                                 void *user_data,
                                 trill_error **error);
+
+/* ==================================================================================================================== */
+/*
+ * Voice processing
+ *
+ * What is done to our voice before it is sent. By default all of it to a microphone's, and nothing to any other source's.
+ */
+
+/** Takes what the speaker plays out of what the microphone hears. */
+#define TRILL_VOICE_ECHO_CANCELLATION 1
+
+/** Takes steady noise down. */
+#define TRILL_VOICE_NOISE_SUPPRESSION 2
+
+/** Brings a soft or distant voice to a level that is easy to hear. */
+#define TRILL_VOICE_GAIN_CONTROL 4
+
+/** Takes out what lies below a voice: rumble, wind and hum. */
+#define TRILL_VOICE_HIGH_PASS 8
+
+/** Nothing is done: the sound passes as it is. Not together with others. */
+#define TRILL_VOICE_NONE 16
+
+/**
+ * Says what is done to our voice from the next 20 ms on.
+ *
+ * session_id: read during the call. processing: TRILL_VOICE_* added up, or TRILL_VOICE_NONE.
+ *
+ * Status: TRILL_STATUS_SESSION_NOT_FOUND, TRILL_STATUS_INVALID_ARGUMENT (processing). Any thread.
+ */
+int32_t trill_session_set_voice_processing(trill_engine *engine,
+                                           const char *session_id,
+                                           int32_t processing,
+                                           trill_error **error);
+
+/**
+ * What is done to our voice.
+ *
+ * session_id: read during the call. out: set to TRILL_VOICE_* added up, or to TRILL_VOICE_NONE.
+ *
+ * Status: TRILL_STATUS_SESSION_NOT_FOUND. Any thread.
+ */
+int32_t trill_session_voice_processing(trill_engine *engine,
+                                       const char *session_id,
+                                       int32_t *out,
+                                       trill_error **error);
 
 /* ==================================================================================================================== */
 /*
@@ -1705,6 +1900,10 @@ struct trill_call_log_filter {
     uint64_t until_ms;
     /** `next` or `previous` of an earlier page with the same filter. */
     const char *cursor;
+    /** TRILL_CATEGORY_*. */
+    int32_t category;
+    /** Calls of this group. */
+    const char *guid;
 };
 
 /** One page of the log. Made by the library: new members are added at the end. */

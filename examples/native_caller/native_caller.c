@@ -3,7 +3,8 @@
  *
  *     native_caller SERVER TOKEN [--wav FILE] [--y4m FILE] [--heard FILE.wav] [--devices]
  *
- * Commands, one a line: call USER, video USER, accept, reject, busy, mute, unmute, hang up (h), log, statistics (s), quit.
+ * Commands, one a line: call USER, video USER, accept, reject, busy, cancel, mute, unmute, pause, resume, hang up (h), log,
+ * statistics (s), devices, quit.
  * The engine is polled: a thread takes its events, so that all output comes from there and from the commands.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -207,6 +208,22 @@ static void *take_events(void *ud) {
     return NULL;
 }
 
+static void list_devices(void) {
+    static const char *const names[] = {"microphone", "speaker", "camera"};
+    int32_t kind;
+    for (kind = TRILL_DEVICE_KIND_MICROPHONE; kind <= TRILL_DEVICE_KIND_CAMERA; kind++) {
+        trill_devices *list = NULL;
+        trill_error *error = NULL;
+        int32_t status = trill_devices_list(kind, &list, &error);
+        size_t i;
+        check(names[kind - 1], status, error);
+        for (i = 0; list && i < list->device_count; i++) {
+            printf("  %-10s %s%s\n", names[kind - 1], list->devices[i].name, list->devices[i].is_default ? "  (default)" : "");
+        }
+        trill_devices_free(list);
+    }
+}
+
 /* 0 to quit. */
 static int obey(phone *p, const char *line) {
     trill_error *error = NULL;
@@ -219,10 +236,12 @@ static int obey(phone *p, const char *line) {
         status = trill_call_initiate(p->engine, who, TRILL_CALL_TYPE_AUDIO, NULL, on_initiated, p, &error);
     } else if (sscanf(line, "video %128s", who) == 1) {
         status = trill_call_initiate(p->engine, who, TRILL_CALL_TYPE_VIDEO, NULL, on_initiated, p, &error);
+    } else if (strcmp(line, "devices") == 0) {
+        list_devices();
     } else if (strcmp(line, "log") == 0) {
         status = trill_call_log_fetch(p->engine, NULL, on_log, p, &error);
     } else if (!has_call) {
-        printf("there is no call; commands: call USER, video USER, log, quit\n");
+        printf("there is no call; commands: call USER, video USER, devices, log, quit\n");
     } else if (strcmp(line, "accept") == 0) {
         status = trill_call_accept(p->engine, id, on_accepted, p, &error);
     } else if (strcmp(line, "reject") == 0) {
@@ -236,10 +255,13 @@ static int obey(phone *p, const char *line) {
     } else if (strcmp(line, "mute") == 0 || strcmp(line, "unmute") == 0) {
         status = trill_session_set_muted(p->engine, id, TRILL_SOURCE_MICROPHONE, line[0] == 'm', on_done,
                                          (void *)"not muted", &error);
+    } else if (strcmp(line, "pause") == 0 || strcmp(line, "resume") == 0) {
+        status = trill_session_set_muted(p->engine, id, TRILL_SOURCE_CAMERA, line[0] == 'p', on_done, (void *)"not paused",
+                                         &error);
     } else if (strcmp(line, "s") == 0 || strcmp(line, "statistics") == 0) {
         status = trill_session_statistics(p->engine, id, on_statistics, p, &error);
     } else {
-        printf("commands: accept, reject, busy, cancel, mute, unmute, s, h, log, quit\n");
+        printf("commands: accept, reject, busy, cancel, mute, unmute, pause, resume, s, h, log, devices, quit\n");
     }
     check("refused", status, error);
     return 1;
@@ -255,6 +277,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: native_caller SERVER TOKEN [--wav FILE] [--y4m FILE] [--heard FILE.wav] [--devices]\n");
         return 2;
     }
+    /* Also when it is not a terminal: a script waits for these lines. */
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ);
     p.settings = TRILL_SESSION_SETTINGS_INIT;
     pthread_mutex_init(&p.mutex, NULL);
     p.settings.audio_source = TRILL_AUDIO_SOURCE_TONE;

@@ -221,6 +221,22 @@ mod tests {
     }
 
     #[test]
+    fn a_panic_in_an_engine_breaks_that_engine_and_it_can_still_be_freed() {
+        let engine = handle::register(crate::engine::EngineConfig::default(), None).unwrap();
+        let other = handle::register(crate::engine::EngineConfig::default(), None).unwrap();
+        let internal = ErrorCode::Internal.number();
+        assert_eq!(with_engine(engine, ptr::null_mut(), |_| panic!("planted")), internal);
+        let mut told = ptr::null_mut();
+        assert_eq!(with_engine(engine, &raw mut told, |_| Ok(())), internal);
+        // SAFETY: set, since it failed; freed once.
+        let message = unsafe { CStr::from_ptr((*told).message).to_str().unwrap().to_owned() };
+        unsafe { super::super::library::trill_error_free(told) };
+        assert!(message.contains("can only be freed"), "{message}");
+        assert_eq!(with_engine(other, ptr::null_mut(), |_| Ok(())), 0, "another engine goes on");
+        assert_eq!((handle::free(engine), handle::free(other)), (Ok(()), Ok(())));
+    }
+
+    #[test]
     fn a_panic_stops_at_the_boundary() {
         assert_eq!(guard(ptr::null_mut(), || panic!("planted")), ErrorCode::Internal.number());
     }

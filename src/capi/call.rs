@@ -204,8 +204,7 @@ pub unsafe extern "C" fn trill_call_initiate(
                 .map_err(|fault| invalid(format!("options.metadata is not JSON: {fault}")))?,
         };
         let (user_data, completion) = (UserData(user_data), handle.engine(|engine| engine.initiate_call(initiate))?);
-        handle.complete(completion, move |result| answer(result, user_data, trill_call::new, done));
-        Ok(())
+        handle.complete(completion, move |result| answer(result, user_data, trill_call::new, done))
     })
 }
 
@@ -334,8 +333,7 @@ pub unsafe extern "C" fn trill_call_clear_active(
 ) -> i32 {
     with_engine(engine, error, |handle| {
         let (user_data, completion) = (UserData(user_data), handle.engine(|engine| engine.clear_active_call())?);
-        handle.complete(completion, move |result| answer_nothing(result.map(drop), user_data, done));
-        Ok(())
+        handle.complete(completion, move |result| answer_nothing(result.map(drop), user_data, done))
     })
 }
 
@@ -383,8 +381,7 @@ pub unsafe extern "C" fn trill_session_token(
     with_engine(engine, error, |handle| {
         let id = session_in(session_id)?;
         let (user_data, completion) = (UserData(user_data), handle.engine(|engine| engine.session_token(&id))?);
-        handle.complete(completion, move |result| answer(result, user_data, trill_session_access::new, done));
-        Ok(())
+        handle.complete(completion, move |result| answer(result, user_data, trill_session_access::new, done))
     })
 }
 
@@ -399,8 +396,7 @@ fn on_call(
     with_engine(engine, error, |handle| {
         let id = session_in(session_id)?;
         let (user_data, completion) = (UserData(user_data), handle.engine(|engine| ask(engine, &id))?);
-        handle.complete(completion, move |result: Result<Call>| answer(result, user_data, trill_call::new, done));
-        Ok(())
+        handle.complete(completion, move |result: Result<Call>| answer(result, user_data, trill_call::new, done))
     })
 }
 
@@ -413,7 +409,7 @@ const RECEIVER_TYPES: &[(i32, ReceiverType)] = &[
     (TRILL_RECEIVER_TYPE_GROUP, ReceiverType::Group),
 ];
 
-const CATEGORIES: &[(i32, Category)] =
+pub(super) const CATEGORIES: &[(i32, Category)] =
     &[(0, Category::Call), (TRILL_CATEGORY_CALL, Category::Call), (TRILL_CATEGORY_MEET, Category::Meet)];
 
 pub(super) const STATUSES: &[(i32, CallStatus)] = &[
@@ -441,6 +437,10 @@ fn end_reason_number(reason: EndReason) -> i32 {
         EndReason::Failed => TRILL_END_REASON_FAILED,
         EndReason::Removed => TRILL_END_REASON_REMOVED,
     }
+}
+
+pub(super) fn call_type_number(call_type: CallType) -> i32 {
+    number_of(call_type, CALL_TYPES)
 }
 
 fn party_state_number(state: ParticipantState) -> i32 {

@@ -5,12 +5,12 @@
 
 use super::arena::Arena;
 use super::boundary::{StructIn, choice, optional_string_in, optional_struct_in, with_engine};
-use super::call::{CALL_TYPES, STATUSES, trill_call};
+use super::call::{CALL_TYPES, CATEGORIES, STATUSES, trill_call};
 use super::engine::trill_engine;
 use super::handle::UserData;
 use super::library::trill_error;
 use super::login::answer;
-use crate::base::{Result, Uid, UnixMillis};
+use crate::base::{GroupId, Result, Uid, UnixMillis};
 use crate::ringing::{Direction, LogFilter, LogPage};
 use std::ffi::{c_char, c_void};
 
@@ -40,6 +40,10 @@ pub struct trill_call_log_filter {
     pub until_ms: u64,
     /// `next` or `previous` of an earlier page with the same filter.
     pub cursor: *const c_char,
+    /// TRILL_CATEGORY_*.
+    pub category: i32,
+    /// Calls of this group.
+    pub guid: *const c_char,
 }
 
 // SAFETY: numbers and pointers.
@@ -93,12 +97,13 @@ pub unsafe extern "C" fn trill_call_log_fetch(
             since: (given.since_ms != 0).then_some(UnixMillis(given.since_ms)),
             until: (given.until_ms != 0).then_some(UnixMillis(given.until_ms)),
             cursor: optional_string_in(given.cursor, "filter.cursor")?,
+            category: unless_zero(given.category, "filter.category", CATEGORIES)?,
+            guid: optional_string_in(given.guid, "filter.guid")?.map(GroupId::new).transpose()?,
             ..LogFilter::default()
         };
         filter.checked_limit()?;
         let (user_data, completion) = (UserData(user_data), handle.engine(|engine| engine.call_log(filter))?);
-        handle.complete(completion, move |result| answer(result, user_data, trill_call_log_page::new, done));
-        Ok(())
+        handle.complete(completion, move |result| answer(result, user_data, trill_call_log_page::new, done))
     })
 }
 

@@ -108,8 +108,8 @@ pub unsafe extern "C" fn trill_session_push_video(
     error: *mut *mut trill_error,
 ) -> i32 {
     with_engine(engine, error, |handle| {
-        let session = session(&lock(&handle.sessions), &session_in(session_id)?)?;
-        let frame = struct_in(frame, "frame")?;
+        let (id, frame) = (session_in(session_id)?, struct_in(frame, "frame")?);
+        let session = session(&lock(&handle.sessions), &id)?;
         let pushes = lock(&session.pushes);
         let push = pushes.video.as_ref().ok_or_else(|| not_pushed("video"))?;
         push.push(picture(&frame)?)
@@ -125,7 +125,10 @@ fn push_audio<T: Copy>(
     convert: impl Fn(T) -> f32,
 ) -> i32 {
     with_engine(engine, error, |handle| {
-        let session = session(&lock(&handle.sessions), &session_in(session_id)?)?;
+        let id = session_in(session_id)?;
+        // Before the session is looked for, so that the mistake is told whether or not there is one.
+        slice_in(samples, samples_per_channel.min(1), MAX_PUSH, "samples")?;
+        let session = session(&lock(&handle.sessions), &id)?;
         let mut pushes = lock(&session.pushes);
         let (push, channels) = pushes.audio.as_mut().ok_or_else(|| not_pushed("audio"))?;
         let count = samples_per_channel.saturating_mul(*channels);

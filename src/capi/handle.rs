@@ -12,7 +12,10 @@ use crate::session::{SessionEvent, TrackKind};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 static ENGINES: RwLock<BTreeMap<usize, Arc<Handle>>> = RwLock::new(BTreeMap::new());
@@ -37,6 +40,8 @@ pub(super) struct Handle {
     pending: Mutex<HashMap<u64, Box<dyn FnOnce() + Send>>>,
     /// Held while a callback runs (media callbacks have a gate of their own); true when none may run any more.
     closed: Mutex<bool>,
+    /// Set before `pending` is emptied for the last time.
+    closing: AtomicBool,
     broken: AtomicBool,
 }
 
@@ -73,6 +78,7 @@ pub(super) fn register(config: EngineConfig, callbacks: Option<EngineCallbacks>)
         sessions: Mutex::default(),
         pending: Mutex::default(),
         closed: Mutex::new(false),
+        closing: AtomicBool::new(false),
         broken: AtomicBool::new(false),
     });
     let engine = if polled {
@@ -218,12 +224,12 @@ impl Handle {
     }
 
     /// Calls `done` with the operation's result where events are delivered, or with `shut_down` when the engine is
-    /// freed before: exactly once.
+    /// freed before: exactly once. Errors: `shut_down` when it was freed meanwhile; then `done` is not called.
     pub fn complete<T: Send + 'static>(
         self: &Arc<Self>,
         completion: Completion<T>,
         done: impl FnOnce(Result<T>) + Send + 'static,
-    ) {
+    ) -> Result<()> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Relaxed);
         let slot = Arc::new(Mutex::new(Some(done)));
@@ -235,6 +241,10 @@ impl Handle {
             }
         };
         lock(&self.pending).insert(id, Box::new(call_off));
+        // Another thread may have freed the engine since it was asked: what came after the last look at `pending` is ours.
+        if self.closing.load(SeqCst) && lock(&self.pending).remove(&id).is_some() {
+            return Err(ErrorCode::ShutDown.into());
+        }
         let weak = Arc::downgrade(self);
         completion.then(move |result| {
             let Some(handle) = weak.upgrade() else { return };
@@ -251,6 +261,7 @@ impl Handle {
             // Without an engine it is being freed, which calls what is pending.
             handle.engine(|engine| engine.run_with_events(call)).ok();
         });
+        Ok(())
     }
 
     fn close(&self) {
@@ -259,6 +270,7 @@ impl Handle {
             engine.shut_down();
         }
         *lock(&self.closed) = true;
+        self.closing.store(true, SeqCst);
         let pending = std::mem::take(&mut *lock(&self.pending));
         inside(self.id, || pending.into_values().for_each(|call_off| call_off()));
         let sessions = std::mem::take(&mut *lock(&self.sessions));

@@ -14,7 +14,7 @@ use crate::ringing::User;
 use std::ffi::{c_char, c_void};
 use std::ptr;
 
-/// A user as others see it.
+/// A user. Made by the library: new members are added at the end.
 #[repr(C)]
 pub struct trill_user {
     /// Never NULL.
@@ -23,6 +23,8 @@ pub struct trill_user {
     pub name: *const c_char,
     /// An https URL of a picture; NULL when there is none.
     pub avatar: *const c_char,
+    /// The server owner's own, as JSON, when this is the user that is logged in; else NULL.
+    pub metadata: *const c_char,
 }
 
 /// Told who is logged in. `user` is NULL on failure, `error` otherwise; both are lent until the function returns.
@@ -48,8 +50,7 @@ pub unsafe extern "C" fn trill_login(
     with_engine(engine, error, |handle| {
         let (server, token) = (string_in(server, "server")?, string_in(token, "token")?);
         let (user_data, completion) = (UserData(user_data), handle.engine(|engine| engine.log_in(server, token))?);
-        handle.complete(completion, move |result| answer(result, user_data, trill_user::new, done));
-        Ok(())
+        handle.complete(completion, move |result| answer(result, user_data, trill_user::new, done))
     })
 }
 
@@ -65,8 +66,7 @@ pub unsafe extern "C" fn trill_logout(
 ) -> i32 {
     with_engine(engine, error, |handle| {
         let (user_data, completion) = (UserData(user_data), handle.engine(|engine| engine.log_out())?);
-        handle.complete(completion, move |result| answer_nothing(result, user_data, done));
-        Ok(())
+        handle.complete(completion, move |result| answer_nothing(result, user_data, done))
     })
 }
 
@@ -101,6 +101,7 @@ impl trill_user {
             uid: arena.string(user.uid.as_str()),
             name: arena.optional(user.name.as_deref()),
             avatar: arena.optional(user.avatar.as_deref()),
+            metadata: user.metadata.as_ref().map_or(ptr::null(), |json| arena.string(&json.to_string())),
         }
     }
 }

@@ -71,14 +71,22 @@ pub unsafe extern "C" fn trill_session_start(
             lock(&handle.sessions).remove(&id);
         })?;
         let (user_data, owner) = (UserData(user_data), Arc::downgrade(handle));
-        handle.complete(completion, move |result| {
+        let (begun, told) = (session.clone(), user_data);
+        let promised = handle.complete(completion, move |result| {
             let failed = result.is_err();
             answer_nothing(result, user_data, done);
             if failed && let Some(handle) = owner.upgrade() {
                 handle.forget_session(&id, &session);
             }
         });
-        Ok(())
+        promised.or_else(|gone| {
+            // Freed meanwhile. If that released the user_data already, the start is one that failed, not one refused.
+            if begun.discard() {
+                return Err(gone);
+            }
+            answer_nothing(Err(gone), told, done);
+            Ok(())
+        })
     })
 }
 
@@ -105,8 +113,7 @@ pub unsafe extern "C" fn trill_session_end(
                 handle.forget_session(&id, &session);
             }
             answer_nothing(result, user_data, done);
-        });
-        Ok(())
+        })
     })
 }
 
@@ -218,8 +225,7 @@ fn in_session(
         let id = session_in(session_id)?;
         let completion = begin(&|call| handle.engine(call), &id)?;
         let user_data = UserData(user_data);
-        handle.complete(completion, move |result| answer_nothing(result, user_data, done));
-        Ok(())
+        handle.complete(completion, move |result| answer_nothing(result, user_data, done))
     })
 }
 

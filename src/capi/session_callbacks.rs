@@ -191,8 +191,8 @@ impl Session {
         }
     }
 
-    /// Not a session after all: nothing is told, the user_data stays the app's.
-    pub fn discard(&self) {
-        *self.open.write().unwrap_or_else(PoisonError::into_inner) = false;
+    /// Not a session after all: nothing is told, the user_data stays the app's. False when it was closed before.
+    pub fn discard(&self) -> bool {
+        std::mem::replace(&mut *self.open.write().unwrap_or_else(PoisonError::into_inner), false)
     }
 }

@@ -1,9 +1,12 @@
 //! What a session sends and where it plays to.
 //!
-//! All that is zero is a default. The defaults send nothing and play to nowhere but the callbacks.
+//! All that is zero is a default. The defaults send nothing and play to nowhere but the callbacks. How long one may be alone
+//! in a call's session is not chosen here: the server keeps that time, since it ends the call for both, also when the app that
+//! waits is gone.
 
 use super::boundary::{StructIn, choice, invalid, optional_string_in, struct_in};
 use super::session_callbacks::{Pushes, Session};
+use super::voice::voice_in;
 use crate::base::{Error, ErrorCode, Result};
 use crate::device::{AudioInput, AudioOutput, AudioSink, VideoInput, VideoOutput, audio_push, video_push};
 use crate::engine::SessionSettings;
@@ -21,7 +24,6 @@ pub const TRILL_AUDIO_SOURCE_TONE: i32 = 1;
 pub const TRILL_AUDIO_SOURCE_FILE: i32 = 2;
 /// What the app pushes with trill_session_push_audio.
 pub const TRILL_AUDIO_SOURCE_PUSHED: i32 = 3;
-
 /// The machine's microphone.
 pub const TRILL_AUDIO_SOURCE_MICROPHONE: i32 = 4;
 
@@ -53,7 +55,7 @@ pub struct trill_session_settings {
     pub audio_sample_rate: u32,
     /// Of TRILL_AUDIO_SOURCE_PUSHED, 1 to 32; 0 for 1. They are mixed down: calls are mono.
     pub audio_channels: u32,
-    /// 6,000 to 510,000 bit/s; 0 for 32,000.
+    /// What audio is encoded at, 6,000 to 510,000 bit/s; 0 for 32,000.
     pub audio_bitrate_bps: u32,
     /// TRILL_VIDEO_SOURCE_*.
     pub video_source: i32,
@@ -67,7 +69,7 @@ pub struct trill_session_settings {
     pub video_height: u32,
     /// The most pictures sent in a second, 1 to 120; 0 for 30.
     pub video_fps: u32,
-    /// 30,000 to 20,000,000 bit/s; 0 for 1,500,000.
+    /// The most that video is encoded at, 30,000 to 20,000,000 bit/s; 0 for 1,500,000.
     pub video_bitrate_bps: u32,
     /// Not 0: no video is sent, and none is received, whatever else is said here.
     pub audio_only: i32,
@@ -92,6 +94,9 @@ pub struct trill_session_settings {
     pub play: i32,
     /// Which one, by name or id; NULL for the machine's default.
     pub speaker: *const c_char,
+    /// What is done to our voice: TRILL_VOICE_* added up, or TRILL_VOICE_NONE. 0: all of it to a microphone's, nothing to any
+    /// other source's.
+    pub voice_processing: i32,
 }
 
 // SAFETY: numbers and pointers.
@@ -105,6 +110,9 @@ pub(super) fn read(given: *const trill_session_settings, session: &Arc<Session>)
     let mut settings = SessionSettings::default();
     let mut pushes = Pushes::default();
     settings.microphone = audio_input(&given, &mut pushes)?;
+    if given.voice_processing != 0 {
+        settings.voice = Some(voice_in(given.voice_processing, "settings.voice_processing")?);
+    }
     settings.microphone_muted = given.start_audio_muted != 0;
     settings.camera_muted = given.start_video_paused != 0;
     unless_zero(&mut settings.audio_bitrate_bps, given.audio_bitrate_bps);
@@ -205,7 +213,7 @@ fn speaker(_: Option<String>) -> Result<AudioOutput> {
 }
 
 #[cfg(not(feature = "devices"))]
-fn without_devices() -> Error {
+pub(super) fn without_devices() -> Error {
     Error::new(
         ErrorCode::NotSupported,
         "this library was built without the machine's own microphone, speaker and camera",

@@ -131,8 +131,7 @@ pub unsafe extern "C" fn trill_session_statistics(
     with_engine(engine, error, |handle| {
         let id = session_in(session_id)?;
         let (user_data, completion) = (UserData(user_data), handle.engine(|engine| engine.statistics(&id))?);
-        handle.complete(completion, move |result| answer(result, user_data, trill_statistics::new, done));
-        Ok(())
+        handle.complete(completion, move |result| answer(result, user_data, trill_statistics::new, done))
     })
 }
 

@@ -1,7 +1,9 @@
 //! The answer to an operation that takes time.
 
 use crate::base::{ErrorCode, Result};
+use futures_util::FutureExt;
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::sync::oneshot;
@@ -24,8 +26,11 @@ impl<T: Send + 'static> Completion<T> {
     ) -> Self {
         let (sender, result) = oneshot::channel();
         runtime.spawn(async move {
+            // A fault of ours must not look like a shut-down to who waits.
+            let result = AssertUnwindSafe(operation).catch_unwind().await;
+            let result = result.unwrap_or_else(|_| Err(ErrorCode::Internal.into()));
             // Nobody has to listen: the operation's effect is what counts.
-            let _ = sender.send(operation.await);
+            let _ = sender.send(result);
         });
         Self { result, runtime: runtime.clone() }
     }
@@ -59,6 +64,13 @@ mod tests {
     fn a_completion_can_be_waited_for_without_a_runtime_of_ones_own() {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
         assert_eq!(Completion::spawn(runtime.handle(), async { Ok(7) }).wait(), Ok(7));
+    }
+
+    #[test]
+    fn an_operation_with_a_fault_says_internal() {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let completion = Completion::<()>::spawn(runtime.handle(), async { panic!("planted") });
+        assert_eq!(completion.wait().unwrap_err().code(), ErrorCode::Internal);
     }
 
     #[test]

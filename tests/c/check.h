@@ -31,7 +31,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 
 /* Counts something that another thread waits for. */
-static void count(int *counter) {
+static inline void count(int *counter) {
     pthread_mutex_lock(&mutex);
     ++*counter;
     pthread_cond_broadcast(&changed);
@@ -39,7 +39,7 @@ static void count(int *counter) {
 }
 
 /* Waits until it was counted so often, 60 s at most. */
-static void wait_for(const char *what, const int *counter, int least) {
+static inline void wait_for(const char *what, const int *counter, int least) {
     struct timespec end;
     int late = 0;
     clock_gettime(CLOCK_REALTIME, &end);

@@ -138,6 +138,8 @@ static void wrong_values(trill_engine *e) {
     trill_call_log_filter filter = TRILL_CALL_LOG_FILTER_INIT;
     trill_engine_config config = TRILL_ENGINE_CONFIG_INIT;
     trill_engine *out = NULL;
+    trill_devices *devices = NULL;
+    trill_wake *wake = NULL;
     char *long_text = malloc(100000);
     int i;
     const int32_t wrong[] = {-1, 99, INT32_MIN, INT32_MAX};
@@ -146,6 +148,14 @@ static void wrong_values(trill_engine *e) {
         WRONG(trill_call_reject(e, "s", wrong[i], NULL, NULL, error));
         WRONG(trill_session_set_muted(e, "s", wrong[i], 1, never, NULL, error));
         WRONG(trill_log_set(wrong[i], NULL, NULL, error));
+        WRONG(trill_devices_list(wrong[i], &devices, error));
+        WRONG(trill_session_set_voice_processing(e, "s", wrong[i], error));
+        filter.category = wrong[i];
+        WRONG(trill_call_log_fetch(e, &filter, NULL, NULL, error));
+        filter.category = 0;
+        settings.voice_processing = wrong[i];
+        WRONG(trill_session_start(e, "s", "http://x", "t", &settings, NULL, never, NULL, error));
+        settings.voice_processing = 0;
         options.receiver_type = wrong[i];
         WRONG(trill_call_initiate(e, "bob", TRILL_CALL_TYPE_AUDIO, &options, NULL, NULL, error));
         filter.status = wrong[i];
@@ -166,7 +176,12 @@ static void wrong_values(trill_engine *e) {
     WRONG(trill_call_listener_remove(e, "nobody", error));
     config.worker_threads = 17;
     WRONG(trill_engine_new(&config, NULL, &out, error));
+    REFUSED(TRILL_STATUS_MALFORMED, trill_wake_read((const uint8_t *)"a.b.c", 5, &wake, error));
+    REFUSED(TRILL_STATUS_MALFORMED, trill_wake_read(NULL, 0, &wake, error));
     memset(long_text, 'x', 99999);
+    REFUSED(TRILL_STATUS_TOO_LARGE, trill_wake_read((const uint8_t *)long_text, 5000, &wake, error));
+    REFUSED(TRILL_STATUS_TOO_LARGE, trill_wake_read((const uint8_t *)long_text, 99999, &wake, error));
+    CHECK(devices == NULL && wake == NULL);
     long_text[99999] = 0;
     REFUSED(TRILL_STATUS_TOO_LARGE, trill_login(e, "http://x", long_text, NULL, NULL, error));
     REFUSED(TRILL_STATUS_TOO_LARGE,
@@ -228,6 +243,8 @@ static void stale_ids(trill_engine *e) {
     REFUSED(TRILL_STATUS_SESSION_NOT_FOUND, trill_session_participants(e, "gone", &participants, error));
     REFUSED(TRILL_STATUS_SESSION_NOT_FOUND, trill_session_push_audio(e, "gone", samples, 2, error));
     REFUSED(TRILL_STATUS_SESSION_NOT_FOUND, trill_session_push_video(e, "gone", &frame, error));
+    REFUSED(TRILL_STATUS_SESSION_NOT_FOUND, trill_session_set_voice_processing(e, "gone", TRILL_VOICE_NONE, error));
+    REFUSED(TRILL_STATUS_SESSION_NOT_FOUND, trill_session_voice_processing(e, "gone", &status, error));
     REFUSED(TRILL_STATUS_NOT_LOGGED_IN, trill_logged_in_user(e, &user, error));
     REFUSED(TRILL_STATUS_CALL_NOT_FOUND, trill_call_active(e, &call, error));
 }

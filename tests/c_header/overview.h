@@ -35,7 +35,8 @@
  *     }
  *
  * The groups, in the order of a call's life: the library, status codes, its log, the engine, events, login, calls, call
- * listeners, the settings of a session, what it tells, sessions, participants and tracks, frames, statistics, the call log.
+ * listeners, calls from a push, devices, the settings of a session, what it tells, sessions, voice processing, participants and
+ * tracks, frames, statistics, the call log.
  *
  * Status. Functions that can fail return int32_t: TRILL_STATUS_OK (0), or a negative TRILL_STATUS_*. Their last parameter,
  * error, may be NULL; else it is set to an error that says what was wrong and what to do, when and only when they fail;
@@ -49,7 +50,8 @@
  * are written only on success.
  *
  * Structs in begin with struct_size and are begun with their TRILL_<T>_INIT; all that is zero means default. They grow at the
- * end: programs of older headers go on to work, and those of newer ones as long as they use nothing new.
+ * end: programs of older headers go on to work, and those of newer ones as long as they use nothing new. Structs that the
+ * library makes may grow at the end as well, save those that stand in arrays: never copy one by its size.
  *
  * Threads. Any function may be called on any thread. Callbacks and completions of an engine run one at a time, on one thread
  * of the engine's, or on the one that takes events by trill_engine_next_event; callbacks for frames run on media threads.

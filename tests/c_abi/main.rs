@@ -3,6 +3,9 @@
 #![cfg(all(feature = "server", target_os = "linux"))]
 #![allow(clippy::disallowed_methods, reason = "real sockets run in real time")]
 
+mod callers;
+mod declared;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -36,7 +39,7 @@ fn run(command: &mut Command) -> Output {
 
 /// Compiles a program of tests/c against the library, as an app would link it.
 fn compile(folder: &Path, source: &str, options: &[&str]) -> PathBuf {
-    let program = folder.join(source.replace('.', "_"));
+    let program = folder.join(Path::new(source).file_stem().unwrap());
     let soname = folder.join("libtrill.so.0");
     if !soname.exists() {
         std::os::unix::fs::symlink(library(), &soname).unwrap();
@@ -59,23 +62,69 @@ fn user_token(uid: &str) -> String {
     UserToken::new(Uid::new(uid).unwrap()).mint(&key, UnixMillis::now(), Duration::from_secs(600))
 }
 
+/// A server of our own on loopback, while a test runs.
+pub struct Host {
+    runtime: tokio::runtime::Runtime,
+    server: Option<Server>,
+    _folder: tempfile::TempDir,
+    pub url: String,
+}
+
+impl Host {
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let config = ServerConfig {
+            http: "127.0.0.1:0".parse().unwrap(),
+            udp: "127.0.0.1:0".parse().unwrap(),
+            api_keys: vec![ApiKeyConfig { id: "test".into(), secret: SECRET.into() }],
+            database: folder.path().join("trill.db").display().to_string(),
+            ..ServerConfig::default()
+        };
+        let server = runtime.block_on(Server::start(config)).unwrap();
+        let url = format!("http://{}", server.http_addr());
+        Self { runtime, server: Some(server), _folder: folder, url }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            self.runtime.block_on(server.shutdown());
+        }
+    }
+}
+
 /// Runs `call`, as two phones on a server of our own.
 fn hold_a_call(options: &[&str]) {
-    let folder = tempfile::tempdir().unwrap();
+    let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
     let program = compile(folder.path(), "call.c", options);
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    let config = ServerConfig {
-        http: "127.0.0.1:0".parse().unwrap(),
-        udp: "127.0.0.1:0".parse().unwrap(),
-        api_keys: vec![ApiKeyConfig { id: "test".into(), secret: SECRET.into() }],
-        database: folder.path().join("trill.db").display().to_string(),
-        ..ServerConfig::default()
-    };
-    let server = runtime.block_on(Server::start(config)).unwrap();
-    let url = format!("http://{}", server.http_addr());
-    let output = run(Command::new(program).args([url, user_token("alice"), user_token("bob")]));
+    let output = run(Command::new(program).args([&host.url, &user_token("alice"), &user_token("bob")]));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "called\n");
-    runtime.block_on(server.shutdown());
+}
+
+/// Installs the library as an app's build finds it.
+pub fn install(folder: &Path) -> PathBuf {
+    let prefix = folder.join("usr");
+    run(Command::new(Path::new(ROOT).join("scripts/install"))
+        .arg("--from")
+        .arg(library().parent().unwrap())
+        .arg(&prefix));
+    prefix
+}
+
+/// Builds an example with CMake against an installed library, and says where its program is.
+pub fn build(folder: &Path, prefix: &Path, source: &str, program: &str, options: &[&str]) -> PathBuf {
+    let (source, build) = (Path::new(ROOT).join(source), folder.join(program));
+    run(Command::new("cmake")
+        .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()))
+        .args(options)
+        .arg("-S")
+        .arg(&source)
+        .arg("-B")
+        .arg(&build));
+    run(Command::new("cmake").arg("--build").arg(&build));
+    build.join(program)
 }
 
 #[test]
@@ -89,8 +138,7 @@ fn the_header_alone_compiles_as_c99_c11_and_cpp17_without_a_warning() {
     .unwrap();
     let compilers = [("gcc", "c", "c99"), ("gcc", "c", "c11"), ("g++", "c++", "c++17")];
     let clang = [("clang", "c", "c99"), ("clang", "c", "c11"), ("clang++", "c++", "c++17")];
-    let has_clang = Command::new("clang").arg("--version").output().is_ok();
-    for (compiler, language, standard) in compilers.iter().chain(clang.iter().filter(|_| has_clang)) {
+    for (compiler, language, standard) in compilers.iter().chain(&clang) {
         run(Command::new(compiler)
             .args(["-x", language, &format!("-std={standard}"), "-fsyntax-only", "-I"])
             .arg(Path::new(ROOT).join("include"))
@@ -107,11 +155,8 @@ fn only_our_symbols_leave_the_library_and_all_of_the_header_do() {
     let foreign: Vec<_> = symbols.iter().filter(|name| !name.starts_with("trill_")).collect();
     assert!(foreign.is_empty(), "{foreign:?}");
     let header = std::fs::read_to_string(Path::new(ROOT).join("include/trill.h")).unwrap();
-    let mut declared: Vec<&str> = header
-        .lines()
-        .filter(|line| !line.starts_with([' ', '#', '/', 's', '*']) && !line.starts_with("typedef"))
-        .filter_map(|line| line.split_once('(')?.0.rsplit([' ', '*']).next())
-        .collect();
+    let functions = declared::functions(&header);
+    let mut declared: Vec<&str> = functions.iter().map(|function| function.name.as_str()).collect();
     symbols.sort();
     declared.sort();
     assert_eq!(symbols, declared);
@@ -141,6 +186,68 @@ fn what_an_app_does_wrong_is_refused_under_the_sanitizers_too() {
 }
 
 #[test]
+fn no_pointer_that_must_be_there_can_be_null() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("null.c");
+    std::fs::write(&source, declared::null_program(&declared::header())).unwrap();
+    let include = format!("-I{ROOT}/tests/c");
+    let options = [&include, "-fsanitize=address,undefined", "-fno-sanitize-recover"];
+    let program = compile(folder.path(), source.to_str().unwrap(), &options);
+    // What it is given, it does not free: of that other programs see to it.
+    let output = run(Command::new(program).env("ASAN_OPTIONS", "detect_leaks=0"));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "refused\n");
+}
+
+/// `TRILL_CHAOS_SECONDS` makes it longer, `TRILL_CHAOS_SEED` tries another order.
+#[test]
+fn sixteen_threads_call_everything_at_random_and_nothing_breaks() {
+    let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
+    let program = compile(folder.path(), "chaos.c", &["-fsanitize=address,undefined", "-fno-sanitize-recover"]);
+    let setting = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
+    let (seconds, seed) = (setting("TRILL_CHAOS_SECONDS", "4"), setting("TRILL_CHAOS_SEED", "1"));
+    let output =
+        run(Command::new(program).args([&host.url, &user_token("alice"), &user_token("bob"), &seconds, &seed]));
+    assert!(String::from_utf8_lossy(&output.stdout).ends_with("done\n"));
+}
+
+#[test]
+fn a_thousand_engines_leave_no_memory_file_or_thread_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    run(Command::new(compile(folder.path(), "lifetime.c", &[])).arg("1000"));
+}
+
+#[test]
+fn an_engines_life_is_clean_under_valgrind() {
+    let folder = tempfile::tempdir().unwrap();
+    run(Command::new("valgrind")
+        .args(["--error-exitcode=9", "--leak-check=full", "--errors-for-leak-kinds=definite", "--fair-sched=yes"])
+        .arg(compile(folder.path(), "lifetime.c", &[]))
+        .arg("5"));
+}
+
+#[test]
+fn the_static_library_and_openssl_work_in_one_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let prefix = install(folder.path());
+    let package = std::fs::read_to_string(prefix.join("lib/pkgconfig/trill.pc")).unwrap();
+    let needs = package.lines().find_map(|line| line.strip_prefix("Libs.private: ")).unwrap();
+    let program = folder.path().join("beside_openssl");
+    run(Command::new("gcc")
+        .args(["-std=gnu11", "-pthread"])
+        .arg("-I")
+        .arg(prefix.join("include"))
+        .arg(Path::new(ROOT).join("tests/c/beside_openssl.c"))
+        .arg("-o")
+        .arg(&program)
+        .arg(prefix.join("lib/libtrill.a"))
+        .args(needs.split_whitespace())
+        .args(["-lssl", "-lcrypto"]));
+    let host = Host::start();
+    let output = run(Command::new(program).args([&host.url, &user_token("alice")]));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "both\n");
+}
+
+#[test]
 fn two_phones_in_c_call_talk_hang_up_and_find_it_in_the_log() {
     hold_a_call(&[]);
 }
@@ -153,21 +260,10 @@ fn a_call_is_clean_under_the_sanitizers() {
 #[test]
 fn the_examples_build_against_the_installed_library_with_cmake_and_pkg_config() {
     let folder = tempfile::tempdir().unwrap();
-    let prefix = folder.path().join("usr");
-    run(Command::new(Path::new(ROOT).join("scripts/install"))
-        .arg("--from")
-        .arg(library().parent().unwrap())
-        .arg(&prefix));
+    let prefix = install(folder.path());
     for example in ["minimal_call", "native_caller"] {
-        let (source, build) = (Path::new(ROOT).join("examples").join(example), folder.path().join(example));
-        run(Command::new("cmake")
-            .arg(format!("-DCMAKE_PREFIX_PATH={}", prefix.display()))
-            .arg("-S")
-            .arg(&source)
-            .arg("-B")
-            .arg(&build));
-        run(Command::new("cmake").arg("--build").arg(&build));
-        let usage = Command::new(build.join(example)).output().unwrap();
+        let program = build(folder.path(), &prefix, &format!("examples/{example}"), example, &[]);
+        let usage = Command::new(program).output().unwrap();
         assert_eq!(usage.status.code(), Some(2), "it loads its library and tells how it is used");
         assert!(String::from_utf8_lossy(&usage.stderr).starts_with("usage: "));
     }

@@ -1,0 +1,179 @@
+//! The telephones of examples/native_caller and bindings/cpp, built against the installed library, call each other.
+
+use super::{Host, ROOT, build, declared, install, run, user_token};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+const BOUND: Duration = Duration::from_secs(60);
+
+/// A program in a terminal: what it prints is waited for, what it is told is typed.
+struct Terminal {
+    name: &'static str,
+    child: Child,
+    lines: Receiver<String>,
+    seen: Vec<String>,
+}
+
+impl Terminal {
+    fn start(name: &'static str, program: &Path, arguments: &[&str]) -> Self {
+        let mut child = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+        Self { name, child, lines, seen: Vec::new() }
+    }
+
+    /// Waits for a line that holds `text`.
+    fn expect(&mut self, text: &str) {
+        let start = Instant::now();
+        loop {
+            match self.lines.recv_timeout(BOUND.saturating_sub(start.elapsed())) {
+                Ok(line) => {
+                    self.seen.push(line);
+                    if self.seen.last().unwrap().contains(text) {
+                        return;
+                    }
+                }
+                Err(_) => panic!("{} did not say {text:?}, but:\n{}", self.name, self.seen.join("\n")),
+            }
+        }
+    }
+
+    fn type_in(&mut self, command: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{command}").unwrap();
+    }
+
+    /// Waits for its end, which is to be a success.
+    fn end(mut self) {
+        let start = Instant::now();
+        while start.elapsed() < BOUND {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                self.seen.extend(self.lines.try_iter());
+                assert!(status.success(), "{}: {status}\n{}", self.name, self.seen.join("\n"));
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("{} does not end", self.name);
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn native_and_cpp_callers_call_reject_mute_hang_up_and_list_their_calls() {
+    let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
+    let prefix = install(folder.path());
+    let native = build(folder.path(), &prefix, "examples/native_caller", "native_caller", &[]);
+    let cpp = build(folder.path(), &prefix, "bindings/cpp", "cpp_caller", &["-DCMAKE_CXX_COMPILER=clang++"]);
+    let (alice, bob) = (user_token("alice"), user_token("bob"));
+
+    let mut phone = Terminal::start("native", &native, &[&host.url, &alice]);
+    phone.expect("logged in as alice");
+
+    // The C++ caller calls, and the native one answers.
+    let caller = Terminal::start("cpp", &cpp, &[&host.url, &bob, "call", "alice", "1"]);
+    phone.expect("bob calls");
+    phone.type_in("accept");
+    phone.expect("bob can be heard");
+    phone.expect("the call is over");
+    caller.end();
+
+    // The other way round; it mutes, looks at the statistics and hangs up.
+    let mut answerer = Terminal::start("cpp", &cpp, &[&host.url, &bob, "answer"]);
+    answerer.expect("logged in as bob");
+    phone.type_in("video bob");
+    phone.expect("bob accepted");
+    phone.expect("bob can be heard");
+    answerer.expect("alice is seen");
+    phone.type_in("mute");
+    phone.expect("alice is muted");
+    phone.type_in("unmute");
+    phone.expect("alice is not muted any more");
+    phone.type_in("s");
+    phone.expect("< bob");
+    phone.type_in("h");
+    phone.expect("the call is over");
+    answerer.expect("over after");
+    answerer.end();
+
+    // Rejected.
+    let mut other = Terminal::start("native of bob", &native, &[&host.url, &bob]);
+    other.expect("logged in as bob");
+    phone.type_in("call bob");
+    other.expect("alice calls");
+    other.type_in("reject");
+    phone.expect("the call is over: status 4, reason 2");
+    phone.type_in("log");
+    phone.expect("alice -> bob  audio");
+    phone.expect("alice -> bob  video");
+    phone.expect("bob -> alice  video");
+    for mut terminal in [phone, other] {
+        terminal.type_in("quit");
+        terminal.end();
+    }
+}
+
+/// Each function of the binding is compiled, by both compilers, also without exceptions; each constant has an enumerator.
+#[test]
+fn the_cpp_header_is_clean_and_knows_every_constant() {
+    const FAMILIES: &[(&str, &str)] = &[
+        ("STATUS", "Status"),
+        ("CALL_TYPE", "CallType"),
+        ("RECEIVER_TYPE", "ReceiverType"),
+        ("CATEGORY", "Category"),
+        ("CALL_STATUS", "CallStatus"),
+        ("END_REASON", "EndReason"),
+        ("PARTY_STATE", "PartyState"),
+        ("REJECT", "RejectReason"),
+        ("PUSH_OUTCOME", "PushOutcome"),
+        ("DIRECTION", "Direction"),
+        ("EVENT", "EventKind"),
+        ("SESSION_END", "SessionEnd"),
+        ("AUDIO_SOURCE", "AudioSource"),
+        ("VIDEO_SOURCE", "VideoSource"),
+        ("VOICE", "Voice"),
+        ("TRACK_KIND", "TrackKind"),
+        ("SOURCE", "Source"),
+        ("QUALITY", "Quality"),
+        ("DEVICE_KIND", "DeviceKind"),
+        ("LOG", "LogLevel"),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("constants.cpp");
+    let mut text = "#include <trill.hpp>\n".to_owned();
+    for constant in declared::constants(&declared::header()) {
+        let family = FAMILIES.iter().filter(|(prefix, _)| constant.starts_with(&format!("{prefix}_")));
+        let (prefix, name) = family.max_by_key(|(prefix, _)| prefix.len()).unwrap_or_else(|| panic!("{constant}"));
+        let enumerator = constant[prefix.len() + 1..].to_lowercase();
+        text += &format!(
+            "static_assert(static_cast<std::int32_t>(trill::{name}::{enumerator}) == TRILL_{constant}, \"\");\n"
+        );
+    }
+    text += "int main() { return trill::Engine::create().has_value() ? 0 : 1; }\n";
+    std::fs::write(&source, text).unwrap();
+    let example = Path::new(ROOT).join("bindings/cpp/example/caller.cpp");
+    for compiler in ["g++", "clang++"] {
+        for (file, options) in [(&source, &["-fno-exceptions"][..]), (&source, &[]), (&example, &[])] {
+            run(Command::new(compiler)
+                .args(["-std=c++17", "-fsyntax-only", "-Wall", "-Wextra", "-Wpedantic", "-Werror"])
+                .args(options)
+                .arg(format!("-I{ROOT}/include"))
+                .arg(format!("-I{ROOT}/bindings/cpp/include"))
+                .arg(file));
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What include/trill.h declares, and programs that are written from it, so that nothing new can be forgotten.
+
+use std::fmt::Write;
+use std::path::Path;
+
+pub struct Function {
+    pub name: String,
+    /// Type and name of each.
+    pub parameters: Vec<(String, String)>,
+    pub returns_status: bool,
+}
+
+/// Pointers that may be NULL, by what trill.h says of them.
+const MAY_BE_NULL: &[&str] = &[
+    "config",
+    "callbacks",
+    "options",
+    "settings",
+    "filter",
+    "done",
+    "function",
+    "user_data",
+    "error",
+    "topic",
+    "destinations",
+];
+
+/// Pointers that must be there, and a value for each.
+const MUST_BE_THERE: &[(&str, &str)] = &[
+    ("engine", "engine"),
+    ("session_id", "\"s\""),
+    ("server", "\"http://127.0.0.1:1\""),
+    ("url", "\"http://127.0.0.1:1\""),
+    ("token", "\"t\""),
+    ("receiver", "\"bob\""),
+    ("listener_id", "\"l\""),
+    ("track_id", "\"t\""),
+    ("listener", "&listener"),
+    ("frame", "&frame"),
+    ("samples", "(const void *)&room"),
+    ("payload", "(const void *)&room"),
+    ("out", "(void *)&room"),
+];
+
+pub fn header() -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("include/trill.h")).unwrap()
+}
+
+/// The text of the header without its comments.
+fn code(header: &str) -> String {
+    let mut text = String::new();
+    let mut rest = header;
+    while let Some((before, comment)) = rest.split_once("/*") {
+        text += before;
+        rest = comment.split_once("*/").map_or("", |(_, after)| after);
+    }
+    text + rest
+}
+
+/// Every function of the library's.
+pub fn functions(header: &str) -> Vec<Function> {
+    let code = code(header);
+    let lines: Vec<&str> = code.lines().collect();
+    let mut found = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        if line.starts_with([' ', '#', '}', '{']) || line.starts_with("typedef") || line.starts_with("static") {
+            continue;
+        }
+        let Some((before, _)) = line.split_once('(') else { continue };
+        let name = before.rsplit([' ', '*']).next().unwrap().to_owned();
+        let whole = lines[at..].join(" ");
+        let parameters = whole.split_once('(').unwrap().1.split_once(')').unwrap().0.to_owned();
+        let parameters =
+            parameters.split(',').map(str::trim).filter(|parameter| *parameter != "void").map(|parameter| {
+                let at = parameter.rfind([' ', '*']).unwrap() + 1;
+                (parameter[..at].trim().to_owned(), parameter[at..].to_owned())
+            });
+        found.push(Function { returns_status: before.starts_with("int32_t "), name, parameters: parameters.collect() });
+    }
+    assert!(found.len() > 40, "{}", found.len());
+    found
+}
+
+/// The integer constants, each with what it is a choice of: `("STATUS", "OK")`.
+pub fn constants(header: &str) -> Vec<String> {
+    header
+        .lines()
+        .filter_map(|line| line.strip_prefix("#define TRILL_")?.split_once(' '))
+        .filter(|(name, _)| !name.ends_with("_INIT") && *name != "ABI_VERSION")
+        .map(|(name, _)| name.to_owned())
+        .collect()
+}
+
+/// A program that calls each function with NULL for each of its pointers, one at a time, and all else in order.
+pub fn null_program(header: &str) -> String {
+    let mut body = String::new();
+    for function in functions(header) {
+        let values: Vec<String> = function.parameters.iter().map(|(kind, name)| value(kind, name)).collect();
+        for (at, (kind, name)) in function.parameters.iter().enumerate() {
+            let optional = MAY_BE_NULL.contains(&name.as_str());
+            if !is_pointer(kind, name) {
+                continue;
+            }
+            let mut arguments = values.clone();
+            arguments[at] = "NULL".into();
+            let call = format!("{}({})", function.name, arguments.join(", "));
+            // A free of NULL does nothing.
+            let frees = function.name.ends_with("_free");
+            if function.returns_status && !optional && !frees {
+                writeln!(body, "    REFUSED({call});").unwrap();
+            } else if function.name != "trill_engine_new" {
+                writeln!(body, "    (void){call};").unwrap();
+            }
+        }
+    }
+    format!(
+        "#include \"check.h\"\n\
+         #define REFUSED(call) do {{ memset(&room, 0, sizeof room); CHECK((call) == TRILL_STATUS_INVALID_ARGUMENT); }} while (0)\n\
+         static union {{ void *pointer; uint64_t words[64]; }} room;\n\
+         int main(void) {{\n    trill_engine *engine = NULL;\n    trill_video_frame frame = TRILL_VIDEO_FRAME_INIT;\n    \
+         trill_call_listener listener = TRILL_CALL_LISTENER_INIT;\n    OK(trill_engine_new(NULL, NULL, &engine, error));\n\
+         {body}    CHECK(trill_engine_free(engine) == TRILL_STATUS_OK);\n    printf(\"refused\\n\");\n    return 0;\n}}\n"
+    )
+}
+
+fn is_pointer(kind: &str, name: &str) -> bool {
+    kind.contains('*') || kind.ends_with("_done") || name == "function"
+}
+
+fn value(kind: &str, name: &str) -> String {
+    if MAY_BE_NULL.contains(&name) {
+        return "NULL".into();
+    }
+    if let Some((_, value)) = MUST_BE_THERE.iter().find(|(known, _)| *known == name) {
+        return (*value).into();
+    }
+    match kind {
+        // What a library's own list of one kind is freed by.
+        kind if kind.contains('*') => {
+            assert!(
+                kind.strip_suffix(" *").is_some_and(|owned| owned.starts_with("trill_")),
+                "{kind} {name}: say in tests/c_abi/declared.rs whether it may be NULL"
+            );
+            "NULL".into()
+        }
+        // Sizes: at least one item, so that its pointer counts. None of what may be absent.
+        "size_t" if name == "destination_count" => "0".into(),
+        _ => "1".into(),
+    }
+}
