@@ -75,6 +75,7 @@ enum Kind {
     Camera,
 }
 
+#[cfg_attr(not(feature = "devices"), allow(dead_code, reason = "then nothing is found"))]
 struct Found {
     name: String,
     id: String,

@@ -247,6 +247,18 @@ static void *poll_bob(void *unused) {
     return NULL;
 }
 
+/* What a push says is read without a network. */
+static void read_wake(void) {
+    static const char payload[] = "h.eyJ1c2UiOiJ3YWtlIiwiZXhwIjoxLCJzdWIiOiJib2IiLCJzZXNzaW9uSWQiOiJzMSIsI"
+                                  "mZyb20iOnsidWlkIjoiYWxpY2UiLCJuYW1lIjoiQWxpY2UifSwidHlwZSI6IlZJREVPIn0.s";
+    trill_wake *wake = NULL;
+    OK(trill_wake_read((const uint8_t *)payload, sizeof payload - 1, &wake, error));
+    CHECK(strcmp(wake->uid, "bob") == 0 && strcmp(wake->session_id, "s1") == 0 && wake->group == NULL);
+    CHECK(strcmp(wake->from->uid, "alice") == 0 && strcmp(wake->from->name, "Alice") == 0);
+    CHECK(wake->call_type == TRILL_CALL_TYPE_VIDEO && wake->expires_at_ms == 1000);
+    trill_wake_free(wake);
+}
+
 int main(int argc, char **argv) {
     trill_engine_config config = TRILL_ENGINE_CONFIG_INIT;
     trill_engine_callbacks callbacks = TRILL_ENGINE_CALLBACKS_INIT;
@@ -256,10 +268,12 @@ int main(int argc, char **argv) {
     trill_call *active = NULL;
     trill_user *user = NULL;
     pthread_t pusher, poller;
+    int32_t voice_processing = 0;
     int freed = 0;
 
     CHECK(argc == 4);
     CHECK(trill_abi_version() == TRILL_ABI_VERSION);
+    read_wake();
     OK(trill_log_set(TRILL_LOG_DEBUG, log_line, &alice, error));
 
     config.device_id = "desk";
@@ -308,6 +322,12 @@ int main(int argc, char **argv) {
     OK(trill_session_participants(alice.engine, alice.session_id, &participants, error));
     CHECK(participants->participant_count == 2 && strcmp(participants->participants[0].identity, "alice") == 0);
     trill_participants_free(participants);
+    OK(trill_session_voice_processing(alice.engine, alice.session_id, &voice_processing, error));
+    CHECK(voice_processing == TRILL_VOICE_NONE);
+    OK(trill_session_set_voice_processing(alice.engine, alice.session_id, TRILL_VOICE_GAIN_CONTROL | TRILL_VOICE_HIGH_PASS,
+                                          error));
+    OK(trill_session_voice_processing(alice.engine, alice.session_id, &voice_processing, error));
+    CHECK(voice_processing == (TRILL_VOICE_GAIN_CONTROL | TRILL_VOICE_HIGH_PASS));
     OK(trill_session_statistics(alice.engine, alice.session_id, on_statistics, &alice, error));
     wait_for("the statistics", &alice.statistics, 1);
 
