@@ -58,7 +58,7 @@ fn carry(profile: Profile, seed: u64, to: PacketInput) -> (PacketSender, JoinHan
 fn call(name: &str, profile: Profile, seed: u64) -> (Report, AudioReceiverReport) {
     let watch = Watch::new(STREAM);
     let playout = Playout::start(watch.audio_sink()).unwrap();
-    let audio = playout.add(None, Box::new(|| {})).unwrap();
+    let audio = playout.add(None, Box::new(|| {}), None).unwrap();
     let (audio_out, audio_link) = carry(profile, seed, audio.input());
     let audio_control = Arc::new(SendControl::new(32_000));
     audio_control.set_loss_percent(profile.loss_percent as u8);
@@ -67,7 +67,7 @@ fn call(name: &str, profile: Profile, seed: u64) -> (Report, AudioReceiverReport
     let video_control = Arc::new(SendControl::new(500_000));
     let asked = video_control.clone();
     let feedback = Arc::new(move |Feedback::KeyFrameNeeded| asked.request_key_frame());
-    let video = VideoReceiver::start(watch.video_sink(), feedback, Box::new(|| {})).unwrap();
+    let video = VideoReceiver::start(watch.video_sink(), feedback, Box::new(|| {}), None).unwrap();
     let (video_out, video_link) = carry(profile, seed + 1, video.input());
     let camera = Box::new(TimecodedVideo::new(320, 180, 30, STREAM).unwrap());
     let video_sender = VideoSender::start(camera, VideoSenderSettings::default(), video_control, video_out).unwrap();

@@ -46,7 +46,7 @@ fn receiving_decoding_and_mixing_audio_does_not_allocate() {
         .collect();
     let counter = Counter::default();
     let playout = Playout::start(Box::new(counter.clone())).unwrap();
-    let talkers = [playout.add(None, Box::new(|| ())).unwrap(), playout.add(None, Box::new(|| ())).unwrap()];
+    let talkers = [(), ()].map(|()| playout.add(None, Box::new(|| ()), None).unwrap());
     let inputs = talkers.each_ref().map(|talker| talker.input());
 
     let start = Instant::now();

@@ -132,7 +132,7 @@ struct AudioCall {
 fn audio_call(playout: &Playout, hz: f32, network: Network) -> AudioCall {
     let (ear, heard) = bounded(10_000);
     let (told, first) = bounded(1);
-    let receiver = playout.add(Some(Box::new(Ear(ear))), Box::new(move || told.send(()).unwrap())).unwrap();
+    let receiver = playout.add(Some(Box::new(Ear(ear))), Box::new(move || told.send(()).unwrap()), None).unwrap();
     let (out, link) = Link::open(network, receiver.input());
     let control = Arc::new(SendControl::new(32_000));
     control.set_loss_percent((network.loss * 100.0) as u8);
@@ -236,7 +236,7 @@ fn video_call(settings: VideoSenderSettings, network: Network) -> VideoCall {
         Feedback::KeyFrameNeeded => asked.request_key_frame(),
     });
     let receiver =
-        VideoReceiver::start(Box::new(Eye(eye)), feedback, Box::new(move || told.send(()).unwrap())).unwrap();
+        VideoReceiver::start(Box::new(Eye(eye)), feedback, Box::new(move || told.send(()).unwrap()), None).unwrap();
     let (out, link) = Link::open(network, receiver.input());
     let source = VideoInput::TestPicture { width: SIZE.0, height: SIZE.1, fps: 30 }.open().unwrap().unwrap();
     let sender = VideoSender::start(source, settings, control.clone(), out).unwrap();

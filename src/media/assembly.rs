@@ -26,6 +26,7 @@ pub struct EncodedPicture<'a> {
     pub key: bool,
     /// Media time on the sender's clock, from an arbitrary start.
     pub timestamp: Duration,
+    pub rtp_timestamp: u32,
     /// When its last missing packet came.
     pub complete: Instant,
 }
@@ -250,6 +251,7 @@ impl FrameAssembler {
             data: &self.frame,
             key,
             timestamp: RtpClock::VIDEO.duration(time - first_time),
+            rtp_timestamp: time as u32,
             complete: complete.unwrap_or(now),
         }
     }

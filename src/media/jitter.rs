@@ -209,6 +209,11 @@ impl JitterBuffer {
         RtpClock::OPUS.duration(self.span())
     }
 
+    /// The RTP timestamp of what the next answer of [`Self::pull`] begins with; nothing while nothing is playing.
+    pub fn position(&self) -> Option<u32> {
+        (self.state == State::Playing).then_some(self.next_time as u32)
+    }
+
     /// The interarrival jitter (RFC 3550, section 6.4.1).
     pub fn jitter(&self) -> Duration {
         self.delay.jitter()

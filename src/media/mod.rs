@@ -12,4 +12,5 @@ pub mod mixer;
 pub mod opus;
 pub mod rtp;
 pub mod scale;
+pub mod sync;
 pub mod vp8;

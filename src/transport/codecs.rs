@@ -1,6 +1,7 @@
 //! What we can send and receive, and how loss is repaired: codecs, header extensions, interceptors.
 
 use super::feedback::{FeedbackTap, Feedbacks};
+use super::receive::RemoteTracks;
 use super::repair::Repair;
 use crate::session::TrackKind;
 use rtc::interceptor::{NackGeneratorBuilder, NackResponderBuilder, Registry, Slot};
@@ -48,7 +49,11 @@ pub(super) fn media_engine() -> Result<MediaEngine> {
 
 /// NACK both ways, reports, and transport-wide sequence numbers with feedback. No pacer and no estimator: the bitrate
 /// is the app's setting so far.
-pub(super) fn interceptors(engine: &mut MediaEngine, feedbacks: Arc<Feedbacks>) -> Result<Registry> {
+pub(super) fn interceptors(
+    engine: &mut MediaEngine,
+    feedbacks: Arc<Feedbacks>,
+    remote_tracks: RemoteTracks,
+) -> Result<Registry> {
     // The codec's own feedback parameters say NACK already; the crate's helper would ask for lost packets every 100 ms
     // and without end.
     let generator = NackGeneratorBuilder::new().with_interval(NACK_INTERVAL).with_max_nacks_per_packet(NACKS).build();
@@ -59,7 +64,7 @@ pub(super) fn interceptors(engine: &mut MediaEngine, feedbacks: Arc<Feedbacks>) 
     let registry = configure_rtcp_reports(registry);
     let registry = configure_twcc(registry, engine)?;
     // Next to the wire: it sees all RTCP that comes in, and the sender reports that go out.
-    Ok(registry.with(Slot::from(500), FeedbackTap::new(feedbacks)))
+    Ok(registry.with(Slot::from(500), FeedbackTap::new(feedbacks, remote_tracks)))
 }
 
 pub(super) fn codec(kind: TrackKind) -> RTCRtpCodec {

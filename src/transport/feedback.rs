@@ -1,5 +1,6 @@
 //! What receivers report of the tracks that we send: read from the RTCP as it passes, and handed to the pipelines.
 
+use super::receive::RemoteTracks;
 use crate::media::control::SendControl;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
@@ -88,6 +89,7 @@ const SENT_REPORTS: usize = 64;
 /// Sits next to the wire, reads RTCP both ways, changes nothing.
 pub(super) struct FeedbackTap {
     feedbacks: Arc<Feedbacks>,
+    remote_tracks: RemoteTracks,
     reading: VecDeque<TaggedPacket>,
     writing: VecDeque<TaggedPacket>,
     /// The middle 32 bits of the NTP time of sender reports, and when they left.
@@ -95,8 +97,9 @@ pub(super) struct FeedbackTap {
 }
 
 impl FeedbackTap {
-    pub(super) fn new(feedbacks: Arc<Feedbacks>) -> Self {
-        Self { feedbacks, reading: VecDeque::new(), writing: VecDeque::new(), sent: VecDeque::new() }
+    pub(super) fn new(feedbacks: Arc<Feedbacks>, remote_tracks: RemoteTracks) -> Self {
+        let (reading, writing, sent) = Default::default();
+        Self { feedbacks, remote_tracks, reading, writing, sent }
     }
 
     fn read(&self, packet: &dyn rtc::rtcp::Packet, now: Instant) {
@@ -114,6 +117,7 @@ impl FeedbackTap {
         } else if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
             self.read_blocks(&report.reports, now);
         } else if let Some(report) = packet.downcast_ref::<SenderReport>() {
+            self.remote_tracks.reported(report.ssrc, report.ntp_time, report.rtp_time);
             self.read_blocks(&report.reports, now);
         } else if let Some(nack) = packet.downcast_ref::<TransportLayerNack>()
             && let Some(feedback) = self.feedbacks.of(nack.media_ssrc)
@@ -196,7 +200,7 @@ mod tests {
         let feedback = Arc::new(Feedback::new(control.clone(), 48_000));
         let feedbacks = Arc::new(Feedbacks::default());
         feedbacks.insert(7, feedback.clone());
-        (FeedbackTap::new(feedbacks), feedback, control)
+        (FeedbackTap::new(feedbacks, RemoteTracks::default()), feedback, control)
     }
 
     fn rtcp(packet: impl rtc::rtcp::Packet + 'static, now: Instant) -> TaggedPacket {

@@ -128,7 +128,7 @@ impl PeerConnection {
             shared.remote_tracks.forget_remotes();
         }
         let mut engine = codecs::media_engine().map_err(internal)?;
-        let registry = codecs::interceptors(&mut engine, feedbacks).map_err(internal)?;
+        let registry = codecs::interceptors(&mut engine, feedbacks, shared.remote_tracks.clone()).map_err(internal)?;
         let settings = SettingEngineBuilder::new()
             .with_ice_connection_attempts(Some(ICE_CHECK_INTERVAL), Some(ICE_CHECKS))
             .with_ice_timeouts(Some(ICE_DISCONNECTED), Some(ICE_FAILED), Some(ICE_KEEPALIVE))

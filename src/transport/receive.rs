@@ -2,6 +2,7 @@
 
 use crate::base::TrackId;
 use crate::media::rtp::{AudioLevel, ReceivedPacket, RtpPacket};
+use crate::media::sync::SenderReports;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
@@ -35,6 +36,7 @@ struct Slot {
     /// Where requests to its sender go; there from the first packet on.
     remote: Mutex<Option<Arc<dyn TrackRemote>>>,
     ssrc: AtomicU32,
+    reports: Arc<SenderReports>,
     packets: AtomicU64,
     bytes: AtomicU64,
     dropped: AtomicU64,
@@ -63,6 +65,18 @@ impl RemoteTracks {
             bytes: slot.bytes.load(Relaxed),
             dropped: slot.dropped.load(Relaxed),
         })
+    }
+
+    /// Where the sender reports of a track arrive.
+    pub fn sender_reports(&self, id: &TrackId) -> Arc<SenderReports> {
+        self.slot(id).map(|slot| slot.reports.clone()).unwrap_or_default()
+    }
+
+    /// A sender report has come in.
+    pub(super) fn reported(&self, ssrc: u32, ntp: u64, rtp: u32) {
+        if let Some(slot) = lock(&self.0).values().find(|slot| slot.ssrc.load(Relaxed) == ssrc) {
+            slot.reports.note(ntp, rtp);
+        }
     }
 
     /// Asks the track's sender for a key frame (PLI, RFC 4585 section 6.3.1). Without effect before its first packet.

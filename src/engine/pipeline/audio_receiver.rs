@@ -2,17 +2,19 @@
 
 use super::stats::{AudioReceiverStats, add, set};
 use super::worker::{Stop, Worker};
-use super::{FirstMedia, PacketInput};
+use super::{FirstMedia, PacketInput, Timing};
 use crate::base::{ErrorCode, Result};
 use crate::codec::AudioDecoder;
 use crate::codec::opus::OpusDecoder;
 use crate::device::{AudioSink, Pacer};
+use crate::media::clock::RtpClock;
 use crate::media::frame::{AudioFrame, FRAME_SAMPLES};
 use crate::media::jitter::{JitterBuffer, Pull};
 use crate::media::level::minus_dbov;
 use crate::media::mixer::Mixer;
 use crate::media::opus::MAX_PACKET_SAMPLES;
 use crate::media::rtp::ReceivedPacket;
+use crate::media::sync::CaptureClock;
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -47,8 +49,14 @@ impl Playout {
     }
 
     /// Adds a remote track. `tap` gets what is heard of it alone, every 20 ms; `first` is told when its first packet
-    /// was played. Both are called on the playout thread. Fails with `codec`, or `shut_down`.
-    pub fn add(&self, tap: Option<Box<dyn AudioSink>>, first: FirstMedia) -> Result<AudioReceiver> {
+    /// was played. Both are called on the playout thread. With `timing`, pictures can wait for it. Fails with `codec`, or
+    /// `shut_down`.
+    pub fn add(
+        &self,
+        tap: Option<Box<dyn AudioSink>>,
+        first: FirstMedia,
+        timing: Option<Timing>,
+    ) -> Result<AudioReceiver> {
         let id = self.next_id.fetch_add(1, Relaxed);
         let stats = Arc::new(AudioReceiverStats::default());
         let (input, packets) = PacketInput::bounded(QUEUE);
@@ -63,6 +71,7 @@ impl Playout {
             started: false,
             tap,
             first: Some(first),
+            timing: timing.map(|timing| (timing, CaptureClock::new(RtpClock::OPUS))),
             stats: stats.clone(),
         };
         self.commands.send(Command::Add(Box::new(track))).map_err(|_| crate::base::Error::from(ErrorCode::ShutDown))?;
@@ -123,8 +132,10 @@ impl Mix {
                 }
             }
             let now = Instant::now();
+            let heard = now + self.sink.as_ref().and_then(|sink| sink.queued()).unwrap_or_default();
             for track in &mut self.tracks {
                 track.next_frame(now, &mut frame);
+                track.tell_heard(heard);
                 self.mixer.add(&frame);
             }
             self.mixer.finish(&mut frame);
@@ -164,6 +175,7 @@ struct Track {
     started: bool,
     tap: Option<Box<dyn AudioSink>>,
     first: Option<FirstMedia>,
+    timing: Option<(Timing, CaptureClock)>,
     stats: Arc<AudioReceiverStats>,
 }
 
@@ -226,6 +238,16 @@ impl Track {
                 self.samples.append(|out| decoder.conceal(&mut out[..FRAME_SAMPLES]).map(|()| FRAME_SAMPLES));
             if concealed.is_err() {
                 self.samples.silence();
+            }
+        }
+    }
+
+    /// What was just taken is heard at `at`.
+    fn tell_heard(&mut self, at: Instant) {
+        if let (Some((timing, clock)), Some(position)) = (&mut self.timing, self.jitter.position()) {
+            let began = position.wrapping_sub((self.samples.len() + FRAME_SAMPLES) as u32);
+            if let Some(made) = clock.made(&timing.reports, began) {
+                timing.sync.heard(made, at);
             }
         }
     }

@@ -23,6 +23,7 @@ pub use video_sender::{VideoSender, VideoSenderSettings};
 pub use voice::process_voice;
 
 use crate::media::rtp::{ReceivedPacket, RtpPacket};
+use crate::media::sync::{LipSync, SenderReports};
 use crossbeam_channel::{Sender, TrySendError};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -42,6 +43,15 @@ pub enum Feedback {
 
 /// Called on the pipeline's thread; it must not block.
 pub type FeedbackSink = Arc<dyn Fn(Feedback) + Send + Sync>;
+
+/// What a receiving pipeline needs for lip sync.
+#[derive(Clone)]
+pub struct Timing {
+    /// Of its own stream.
+    pub reports: Arc<SenderReports>,
+    /// What it shares with the other pipelines of its participant.
+    pub sync: Arc<LipSync>,
+}
 
 /// Called once, on the pipeline's thread, when the first media of a track was handed to its sink; it must not block.
 pub type FirstMedia = Box<dyn FnOnce() + Send>;

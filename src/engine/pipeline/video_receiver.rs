@@ -2,14 +2,17 @@
 
 use super::stats::{VideoReceiverStats, add, set, smooth};
 use super::worker::{Stop, Worker};
-use super::{Feedback, FeedbackSink, FirstMedia, PacketInput};
+use super::{Feedback, FeedbackSink, FirstMedia, PacketInput, Timing};
 use crate::base::Result;
 use crate::codec::VideoDecoder;
 use crate::codec::vp8::Vp8Decoder;
 use crate::device::VideoSink;
 use crate::media::assembly::FrameAssembler;
+use crate::media::clock::RtpClock;
 use crate::media::rtp::ReceivedPacket;
+use crate::media::sync::CaptureClock;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -18,6 +21,8 @@ use std::time::{Duration, Instant};
 const QUEUE: usize = 1024;
 /// The longest that it sleeps, so that it can be stopped promptly.
 const MAX_WAIT: Duration = Duration::from_millis(50);
+/// Pictures that wait for their sound at most: half a second of 60 in a second.
+const HELD: usize = 30;
 
 /// Shows one received video track until it is dropped.
 pub struct VideoReceiver {
@@ -28,13 +33,22 @@ pub struct VideoReceiver {
 
 impl VideoReceiver {
     /// Pictures go to `sink`, requests for key frames to `feedback`; `first` is told of the first picture. All of
-    /// them are called on the pipeline's thread. Fails with `codec`.
-    pub fn start(sink: Box<dyn VideoSink>, feedback: FeedbackSink, first: FirstMedia) -> Result<Self> {
+    /// them are called on the pipeline's thread. With `timing`, pictures wait for the sound that was made with them. Fails
+    /// with `codec`.
+    pub fn start(
+        sink: Box<dyn VideoSink>,
+        feedback: FeedbackSink,
+        first: FirstMedia,
+        timing: Option<Timing>,
+    ) -> Result<Self> {
         let stats = Arc::new(VideoReceiverStats::default());
         let (input, packets) = PacketInput::bounded(QUEUE);
         let pipeline = Pipeline {
             packets,
             assembler: FrameAssembler::default(),
+            held: VecDeque::with_capacity(HELD),
+            spare: Vec::new(),
+            timing: timing.map(|timing| (timing, CaptureClock::new(RtpClock::VIDEO))),
             decoder: Vp8Decoder::new()?,
             sink: Some(sink),
             feedback,
@@ -60,6 +74,10 @@ impl VideoReceiver {
 struct Pipeline {
     packets: Receiver<ReceivedPacket>,
     assembler: FrameAssembler,
+    held: VecDeque<Held>,
+    /// Memory of pictures that were shown, for the next ones.
+    spare: Vec<Vec<u8>>,
+    timing: Option<(Timing, CaptureClock)>,
     decoder: Vp8Decoder,
     /// `None` after it failed.
     sink: Option<Box<dyn VideoSink>>,
@@ -71,11 +89,20 @@ struct Pipeline {
     input: PacketInput,
 }
 
+/// A whole picture that is not due yet.
+struct Held {
+    due: Instant,
+    data: Vec<u8>,
+    key: bool,
+    timestamp: Duration,
+}
+
 impl Pipeline {
     fn run(mut self, stop: Stop) {
         while !stop.is_set() {
             let now = Instant::now();
-            let wait = self.assembler.next_timeout().map_or(MAX_WAIT, |at| at.saturating_duration_since(now));
+            let next = self.assembler.next_timeout().into_iter().chain(self.held.front().map(|held| held.due)).min();
+            let wait = next.map_or(MAX_WAIT, |at| at.saturating_duration_since(now));
             match self.packets.recv_timeout(wait.clamp(Duration::from_millis(1), MAX_WAIT)) {
                 Ok(packet) => self.insert(packet),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -84,6 +111,7 @@ impl Pipeline {
             while let Ok(packet) = self.packets.try_recv() {
                 self.insert(packet);
             }
+            while self.hold_next(Instant::now()) {}
             while self.show_next(Instant::now()) {}
             if self.assembler.take_key_frame_request(Instant::now()) {
                 add(&self.stats.plis, 1);
@@ -98,11 +126,27 @@ impl Pipeline {
         self.assembler.insert(received);
     }
 
-    /// Decodes and shows a frame, if one is whole.
-    fn show_next(&mut self, now: Instant) -> bool {
+    /// Takes a frame, if one is whole, until its sound is heard.
+    fn hold_next(&mut self, now: Instant) -> bool {
         let Some(encoded) = self.assembler.poll(now) else { return false };
-        let key = encoded.key;
-        match self.decoder.decode(encoded.data, encoded.timestamp) {
+        let due = self.timing.as_mut().and_then(|(timing, clock)| {
+            let made = clock.made(&timing.reports, encoded.rtp_timestamp)?;
+            timing.sync.due(made, now)
+        });
+        let mut data = self.spare.pop().unwrap_or_default();
+        data.clear();
+        data.extend_from_slice(encoded.data);
+        self.held.push_back(Held { due: due.unwrap_or(now), data, key: encoded.key, timestamp: encoded.timestamp });
+        true
+    }
+
+    /// Decodes and shows the next picture, if it is due.
+    fn show_next(&mut self, now: Instant) -> bool {
+        if self.held.len() <= HELD && self.held.front().is_none_or(|held| held.due > now) {
+            return false;
+        }
+        let Some(Held { data, key, timestamp, .. }) = self.held.pop_front() else { return false };
+        match self.decoder.decode(&data, timestamp) {
             Ok(Some(frame)) => {
                 smooth(&self.stats.decode_us, now.elapsed().as_micros() as u64);
                 add(&self.stats.key_frames, key.into());
@@ -125,8 +169,10 @@ impl Pipeline {
                 tracing::debug!(%error, "a received picture is damaged");
                 add(&self.stats.undecodable, 1);
                 self.assembler.reset();
+                self.held.clear();
             }
         }
+        self.spare.push(data);
         true
     }
 

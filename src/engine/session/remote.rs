@@ -3,11 +3,13 @@
 use super::settings::{AudioTaps, VideoOutputs};
 use super::stats::ReceivedTrack;
 use crate::base::{ParticipantIdentity, Result, TrackId};
-use crate::engine::pipeline::{AudioReceiver, Feedback, Playout, VideoReceiver};
+use crate::engine::pipeline::{AudioReceiver, Feedback, Playout, Timing, VideoReceiver};
+use crate::media::sync::LipSync;
 use crate::session::{Track, TrackKind, TrackSource};
 use crate::transport::RemoteTracks;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// The receiving side of a session.
@@ -30,6 +32,7 @@ struct Remote {
     participant: ParticipantIdentity,
     source: TrackSource,
     receiver: Receiver,
+    sync: Option<Arc<LipSync>>,
 }
 
 enum Receiver {
@@ -72,11 +75,13 @@ impl Remotes {
             // The session may be over by then.
             Box::new(move || drop(happened.send(RemoteEvent::FirstMedia(id))))
         };
+        let sync = self.sync_for(participant, track.source);
+        let timing = sync.clone().map(|sync| Timing { reports: self.tracks.sender_reports(&track.id), sync });
         let receiver = match track.kind {
             TrackKind::Audio => {
                 let Some(playout) = &self.playout else { return Ok(()) };
                 let tap = self.audio_taps.as_ref().and_then(|tap| tap(participant, &track.id));
-                let receiver = playout.add(tap, first)?;
+                let receiver = playout.add(tap, first, timing)?;
                 let input = receiver.input();
                 self.tracks.attach(&track.id, Box::new(move |packet| input.push(packet)));
                 Receiver::Audio(receiver)
@@ -87,15 +92,30 @@ impl Remotes {
                 let feedback = Arc::new(move |feedback| match feedback {
                     Feedback::KeyFrameNeeded => drop(happened.send(RemoteEvent::KeyFrameNeeded(id.clone()))),
                 });
-                let receiver = VideoReceiver::start(sink, feedback, first)?;
+                let receiver = VideoReceiver::start(sink, feedback, first, timing)?;
                 let input = receiver.input();
                 self.tracks.attach(&track.id, Box::new(move |packet| input.push(packet)));
                 Receiver::Video(receiver)
             }
         };
-        let remote = Remote { participant: participant.clone(), source: track.source, receiver };
+        let remote = Remote { participant: participant.clone(), source: track.source, receiver, sync };
         self.receivers.insert(track.id.clone(), remote);
         Ok(())
+    }
+
+    /// Microphone and camera of one participant belong together, and its screen with the screen's sound.
+    fn sync_for(&self, participant: &ParticipantIdentity, source: TrackSource) -> Option<Arc<LipSync>> {
+        let partner = match source {
+            TrackSource::Microphone => TrackSource::Camera,
+            TrackSource::Camera => TrackSource::Microphone,
+            TrackSource::ScreenShare => TrackSource::ScreenShareAudio,
+            TrackSource::ScreenShareAudio => TrackSource::ScreenShare,
+            _ => return None,
+        };
+        let mut others = self.receivers.values();
+        let shared = others.find(|other| other.participant == *participant && other.source == partner);
+        let shared = shared.and_then(|other| other.sync.clone());
+        Some(shared.unwrap_or_else(|| Arc::new(LipSync::new(Instant::now()))))
     }
 
     /// Stops playing a track; what is returned is to be dropped where waiting does no harm.

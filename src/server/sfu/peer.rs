@@ -20,6 +20,9 @@ use str0m::{Candidate, Event, IceConnectionState, Input, Rtc};
 /// How often str0m reports loss and round-trip time.
 const STATS_INTERVAL: Duration = Duration::from_secs(2);
 
+/// As often as those of video: until both have come, a receiver cannot bring them together.
+const AUDIO_REPORTS: Duration = Duration::from_secs(1);
+
 /// Packets kept for retransmission on each video stream.
 const RETRANSMIT_PACKETS: usize = 1024;
 
@@ -104,6 +107,7 @@ impl Peer {
             .enable_vp8(true)
             .set_send_buffer_video(RETRANSMIT_PACKETS)
             .set_stats_interval(Some(STATS_INTERVAL))
+            .set_rtcp_report_interval_audio(AUDIO_REPORTS)
             .build(now);
         for address in &settings.candidates {
             match Candidate::host(*address, "udp") {

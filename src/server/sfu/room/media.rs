@@ -3,6 +3,8 @@
 use super::participant::Direction;
 use super::subscribe::State;
 use super::{ParticipantKey, Room};
+use crate::media::clock::RtpClock;
+use crate::media::opus;
 use crate::server::sfu::data::Routed;
 use crate::server::sfu::forward::Incoming;
 use crate::server::sfu::metrics::count;
@@ -72,6 +74,11 @@ impl Room {
                 Err(_) => return,
             },
         };
+        // What the sender reports of its subscribers are made from: when capturing began, as near as is known here. A
+        // packet of sound cannot leave before its last sample.
+        let samples = if vp8.is_none() { opus::packet_samples(&packet.payload) } else { None };
+        let length = RtpClock::OPUS.duration(samples.unwrap_or_default() as i64);
+        let captured = packet.timestamp.checked_sub(length).unwrap_or(packet.timestamp);
         let starts_key_frame = vp8.is_some_and(|vp8| vp8.starts_keyframe(&packet.payload));
         if starts_key_frame {
             track.key_frames.arrived(ssrc);
@@ -94,16 +101,11 @@ impl Room {
             let Some(rewritten) = rewritten else { continue };
             let mut api = subscriber.subscriber.rtc().direct_api();
             let Some(stream) = api.stream_tx_by_mid(mid, None) else { continue };
-            let mut write = RtpWrite::new(
-                payload_type,
-                rewritten.sequence,
-                rewritten.timestamp,
-                packet.timestamp,
-                packet.payload.clone(),
-            )
-            .marker(packet.header.marker)
-            .ext_vals(passed_on(&packet.header.ext_vals))
-            .nackable(track.kind == MediaKind::Video);
+            let mut write =
+                RtpWrite::new(payload_type, rewritten.sequence, rewritten.timestamp, captured, packet.payload.clone())
+                    .marker(packet.header.marker)
+                    .ext_vals(passed_on(&packet.header.ext_vals))
+                    .nackable(track.kind == MediaKind::Video);
             if let Some(patch) = rewritten.vp8_patch {
                 write = write.vp8_patch(patch);
             }
