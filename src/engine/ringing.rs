@@ -145,14 +145,16 @@ impl RingClient {
     /// Calls somebody. The call that comes back rings, or is `busy`, or is `ongoing` already: then the receiver was
     /// calling this user at the same time, and the two are in that one call.
     ///
-    /// Errors: `calling_self`, `user_unknown`, `group_unknown`, `busy_self`, `invalid_argument`, `too_large`; and, as
-    /// every request, `store_failed`, `too_many_requests`, `timed_out`, `not_logged_in`.
+    /// Errors: `calling_self`, `user_unknown`, `group_unknown`, `not_a_member`, `empty_group`, `busy_self`,
+    /// `invalid_argument`, `too_large` (the metadata, or the group); and, as every request, `store_failed`, `too_many_requests`, `timed_out`, `not_logged_in`.
     pub async fn initiate(&self, initiate: Initiate) -> Result<Call> {
         self.command(Command::Initiate(initiate)).await
     }
 
-    /// Accepts a call that rings here. Errors: `call_not_found`, `not_a_party`, `already_joined`, `already_ended`,
-    /// `not_allowed_in_state` (another device was first), `busy_self`.
+    /// Accepts a call that rings here, or joins a group's call that is ongoing, also after having left it.
+    ///
+    /// Errors: `call_not_found`, `not_a_party`, `already_joined`, `already_ended`, `not_allowed_in_state` (another
+    /// device was first), `busy_self`, `not_a_member` (not any more).
     pub async fn accept(&self, session: &SessionId) -> Result<Call> {
         self.command(Command::Accept(SessionRef { session_id: session.clone() })).await
     }
@@ -164,7 +166,7 @@ impl RingClient {
         self.command(Command::Reject(Reject { session_id: session.clone(), reason })).await
     }
 
-    /// Ends an ongoing call. Errors: `call_not_found`, `not_a_party`, `already_ended`, `not_allowed_in_state`.
+    /// Ends an ongoing call; a group's goes on for the others. Errors: `call_not_found`, `not_a_party`, `already_ended`, `not_allowed_in_state`.
     pub async fn end(&self, session: &SessionId) -> Result<Call> {
         self.command(Command::End(SessionRef { session_id: session.clone() })).await
     }

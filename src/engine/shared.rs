@@ -5,6 +5,7 @@ use super::ringing::{RingClient, RingEvent};
 use super::session::{self, SessionHandle, SessionSettings};
 use super::{EngineConfig, Event, LoginEvent};
 use crate::base::{ErrorCode, Result, SessionId};
+use crate::ringing::CallEventKind;
 use crate::ringing::client::LoginState;
 use crate::session::SessionEvent;
 use std::collections::HashMap;
@@ -143,8 +144,9 @@ pub(super) fn on_ring_event(engine: &Weak<Shared>, event: RingEvent) {
     let Some(shared) = engine.upgrade() else { return };
     match event {
         RingEvent::Call(event) => {
-            // A call that is over takes its session along: no microphone stays open after the other has hung up.
-            if event.call.status.is_over()
+            // A call that is over takes its session along: no microphone stays open after the other has hung up. So
+            // does a group's call that this device is out of.
+            if (event.call.status.is_over() || event.kind == CallEventKind::Ended)
                 && let Ok(session) = shared.running(&event.call.session_id)
             {
                 shared.runtime.spawn(async move { session.leave().await });

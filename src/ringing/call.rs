@@ -1,7 +1,6 @@
 //! What a call is: the record that caller, callee, other devices, log and webhooks all see.
 
-use super::transition::Action;
-use crate::base::{DeviceId, GroupId, Result, SessionId, Uid, UnixMillis};
+use crate::base::{DeviceId, GroupId, SessionId, Uid, UnixMillis};
 use serde::{Deserialize, Serialize};
 
 /// A user as others see it.
@@ -148,7 +147,7 @@ named! {
         ConnectionLost = "connection_lost",
         /// One party was alone in the session for too long.
         LeftAlone = "left_alone",
-        /// The last party left the session.
+        /// The last party left the session, or the last one in it the group's call.
         EveryoneLeft = "everyone_left",
         /// The server could not carry the call.
         Failed = "failed",
@@ -166,11 +165,12 @@ named! {
         Accepted = "accepted",
         /// In the session.
         Joined = "joined",
-        /// Was in the session, and left it or lost it.
+        /// Was in the session or in a group call, and left it or lost it. Who still has a device may come back; who has
+        /// none has left the call, and may join it again.
         Left = "left",
         Rejected = "rejected",
         Busy = "busy",
-        /// The ringing ended without an answer.
+        /// The ringing ended without an answer. A member of a group may still join while the call is ongoing.
         Missed = "missed",
     }
 }
@@ -188,6 +188,9 @@ impl CallStatus {
 pub struct Call {
     /// The call's id, and the name of the LiveKit room of its media.
     pub session_id: SessionId,
+    /// Grows with each change: of two states of one call the one with the greater is the later.
+    #[serde(default)]
+    pub revision: u64,
     pub initiator: User,
     pub receiver: Receiver,
     pub receiver_type: ReceiverType,
@@ -206,7 +209,7 @@ pub struct Call {
     pub ended_by: Option<Uid>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end_reason: Option<EndReason>,
-    /// From accepted to ended, in milliseconds; 0 until it ended, and when it was never accepted.
+    /// From the first accept to the end, in milliseconds; 0 until it ended, and when it was never accepted.
     pub duration_ms: u64,
     /// The initiator first.
     pub participants: Vec<Participant>,
@@ -239,9 +242,24 @@ impl Participant {
         Self { uid, device_id, state, joined: false, joined_at: None, left_at: None }
     }
 
-    /// This user dialled or accepted the call; it may join the session while the call is ongoing.
+    /// This user dialled or accepted the call and has not left it; it may join the session while the call is ongoing.
     pub fn is_in_call(&self) -> bool {
         matches!(self.state, ParticipantState::Accepted | ParticipantState::Joined | ParticipantState::Left)
+            && self.device_id.is_some()
+    }
+
+    /// A device of this user has rung or answered.
+    pub(super) fn answers(&self) -> bool {
+        match self.state {
+            ParticipantState::Invited | ParticipantState::Missed => false,
+            ParticipantState::Busy => self.device_id.is_some(),
+            _ => true,
+        }
+    }
+
+    /// The call rings for this user, or will once a device is there.
+    pub fn is_rung(&self) -> bool {
+        matches!(self.state, ParticipantState::Invited | ParticipantState::Ringing)
     }
 }
 
@@ -263,27 +281,12 @@ impl Call {
         self.participant(uid).is_some_and(|p| p.is_in_call() && p.device_id.as_ref() == Some(device))
     }
 
-    /// Moves the call along the table, or fails, names both states, and changes nothing.
-    ///
-    /// `reason` and `by` are kept when the move ends the call. Those who still ring then have missed it.
-    /// Errors: `already_ended`, `not_allowed_in_state`.
-    pub(super) fn apply(&mut self, action: Action, reason: EndReason, by: Option<&Uid>, now: UnixMillis) -> Result<()> {
-        let next = action.from(self.status)?;
-        if self.status == CallStatus::Initiated && next == CallStatus::Ongoing {
-            self.started_at = Some(now);
-        }
-        self.status = next;
-        if next.is_over() {
-            self.ended_at = Some(now);
-            self.ended_by = by.cloned();
-            self.end_reason = Some(reason);
-            self.duration_ms = self.started_at.map_or(0, |start| now.since(start).as_millis() as u64);
-            for participant in &mut self.participants {
-                if matches!(participant.state, ParticipantState::Invited | ParticipantState::Ringing) {
-                    participant.state = ParticipantState::Missed;
-                }
-            }
-        }
-        Ok(())
+    pub fn is_for_group(&self) -> bool {
+        self.receiver_type == ReceiverType::Group
+    }
+
+    /// It rings for this user.
+    pub fn rings_for(&self, uid: &Uid) -> bool {
+        !self.status.is_over() && self.participant(uid).is_some_and(Participant::is_rung)
     }
 }

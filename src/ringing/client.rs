@@ -92,7 +92,8 @@ pub struct Client {
     pending: VecDeque<Pending>,
     /// The calls that are not over and concern this device.
     calls: BTreeMap<SessionId, Call>,
-    over: VecDeque<SessionId>,
+    /// Calls that this device is done with, each with the revision up to which what is heard of it is old.
+    over: VecDeque<(SessionId, u64)>,
     outputs: VecDeque<ClientOutput>,
 }
 
@@ -252,15 +253,15 @@ impl Client {
     /// The calls that ring here.
     pub fn incoming_calls(&self) -> impl Iterator<Item = &Call> {
         let uid = self.user.as_ref().map(|user| &user.uid);
-        self.calls
-            .values()
-            .filter(move |call| call.status == CallStatus::Initiated && uid.is_some_and(|uid| !call.is_initiator(uid)))
+        self.calls.values().filter(move |call| uid.is_some_and(|uid| call.rings_for(uid)))
     }
 
     /// Forgets the active call on this device; the server and the other party are not told.
     pub fn clear_active_call(&mut self) -> Option<Call> {
         let session = self.active_call()?.session_id.clone();
-        self.forget(&session)
+        let call = self.calls.remove(&session)?;
+        self.remember_over(session, u64::MAX);
+        Some(call)
     }
 
     /// Logs out: unanswered requests fail with `cancelled`.
@@ -397,6 +398,7 @@ impl Client {
         let Some(mut call) = self.calls.get(session).cloned() else { return };
         call.status = if call.status == CallStatus::Ongoing { CallStatus::Ended } else { CallStatus::Failed };
         call.end_reason = Some(EndReason::Failed);
+        call.revision += 1;
         self.observe(now, call, None);
     }
 
@@ -406,28 +408,34 @@ impl Client {
         let device = self.settings.device_id.clone();
         let session = call.session_id.clone();
         let before = self.calls.get(&session);
-        let older = before.is_some_and(|b| b.status == CallStatus::Ongoing && call.status == CallStatus::Initiated);
-        if older || self.over.contains(&session) {
+        let known = before.map(|before| before.revision);
+        let done = self.over.iter().find(|(over, _)| *over == session).map(|(_, revision)| *revision);
+        if known.max(done).is_some_and(|known| call.revision <= known) {
             return;
         }
-        let kind = CallEventKind::seen_by(&uid, &device, &call);
-        let news = kind != before.and_then(|before| CallEventKind::seen_by(&uid, &device, before));
         let mine = call.has_device(&uid, &device);
-        let rings_here = kind == Some(CallEventKind::IncomingReceived);
-        if !call.status.is_over() && (mine || rings_here) {
+        let stays = !call.status.is_over() && (mine || call.rings_for(&uid));
+        // A group's call that this device has left, and comes back to, is no news but by its own doing.
+        if done.is_some() && !(stays && mine) {
+            return;
+        }
+        let news = CallEventKind::news(&uid, &device, before, &call);
+        if stays {
+            self.over.retain(|(over, _)| *over != session);
             self.calls.insert(session.clone(), call.clone());
-        } else if self.forget(&session).is_none() && mine {
-            self.remember_over(session.clone());
+        } else if self.calls.remove(&session).is_some() || mine {
+            self.remember_over(session.clone(), call.revision);
         }
         // Who cancels knows it.
         let own_cancel = mine && call.end_reason == Some(EndReason::Cancelled) && call.ended_by.as_ref() == Some(&uid);
-        let Some(kind) = kind.filter(|_| news && !own_cancel) else { return };
-        let by = by.or_else(|| actor(&call, &uid));
-        self.outputs.push_back(ClientOutput::Event(CallEvent { kind, call, by }));
-        if rings_here {
-            let id = self.new_id();
-            let ringing = Command::Ringing(SessionRef { session_id: session });
-            self.enqueue(now, id, Request::Command(ringing), true);
+        for (kind, by_itself) in news.into_iter().filter(|_| !own_cancel) {
+            if kind == CallEventKind::IncomingReceived {
+                let id = self.new_id();
+                let ringing = Command::Ringing(SessionRef { session_id: session.clone() });
+                self.enqueue(now, id, Request::Command(ringing), true);
+            }
+            let by = by_itself.or_else(|| by.clone()).or_else(|| actor(&call, &uid));
+            self.outputs.push_back(ClientOutput::Event(CallEvent { kind, call: call.clone(), by }));
         }
     }
 
@@ -471,17 +479,11 @@ impl Client {
         }
     }
 
-    fn forget(&mut self, session: &SessionId) -> Option<Call> {
-        let call = self.calls.remove(session)?;
-        self.remember_over(session.clone());
-        Some(call)
-    }
-
-    fn remember_over(&mut self, session: SessionId) {
+    fn remember_over(&mut self, session: SessionId, revision: u64) {
         if self.over.len() == REMEMBERED {
             self.over.pop_front();
         }
-        self.over.push_back(session);
+        self.over.push_back((session, revision));
     }
 
     fn new_id(&mut self) -> RequestId {
@@ -532,9 +534,10 @@ mod tests {
 
     /// A call from `me` on this device to `bob`.
     fn dialled(status: &str) -> String {
+        let revision = ["initiated", "ongoing", "ended"].iter().position(|known| *known == status).unwrap() + 1;
         let over = if status == "ended" { r#","endReason":"hung_up","endedBy":"bob""# } else { "" };
         format!(
-            r#"{{"sessionId":"s","initiator":{{"uid":"me"}},"receiver":{{"id":"bob"}},"receiverType":"USER",
+            r#"{{"sessionId":"s","revision":{revision},"initiator":{{"uid":"me"}},"receiver":{{"id":"bob"}},"receiverType":"USER",
             "type":"AUDIO","category":"call","status":"{status}","initiatedAt":1,"durationMs":0{over},"participants":[
             {{"uid":"me","deviceId":"d","state":"accepted","joined":false}},{{"uid":"bob","state":"accepted","joined":false}}]}}"#
         )

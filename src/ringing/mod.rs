@@ -2,7 +2,7 @@
 //!
 //! Level 1, sans-IO: `(now, input) -> outputs`. No clock, no thread, no socket, no store.
 //!
-//! - `call`, `transition`: what a call is, and the one table of how it moves.
+//! - `call`, `transition`, `moves`: what a call is, the one table of how it moves, and what each move does to it.
 //! - `event`: what an app is told about a call.
 //! - `wire`, `log`: the JSON messages both ways, and the pages of the call log.
 //! - `wake`, [`webhook`]: what the owner's backend is told, and what a push carries to a device that is not there.
@@ -13,6 +13,7 @@ mod call;
 pub mod client;
 mod event;
 mod log;
+mod moves;
 pub mod service;
 mod transition;
 mod wake;

@@ -3,7 +3,7 @@
 //! Pure: a batch of the machine changed a call from one record to another, and the notices say what happened between.
 //! They are stored with the record, in one transaction, and delivered from there. docs/webhooks.md.
 
-use super::call::{Call, CallStatus, Participant, ParticipantState, named};
+use super::call::{Call, Participant, ParticipantState, named};
 use crate::base::{Uid, UnixMillis};
 use serde::{Deserialize, Serialize};
 
@@ -109,9 +109,9 @@ impl CallChange<'_> {
         all
     }
 
-    /// Whom a push is to wake: nobody when the call is over or answered already.
+    /// Whom a push is to wake: nobody when the call is over.
     pub fn to_wake(&self) -> &[Uid] {
-        if self.after.status == CallStatus::Initiated { &self.unreached } else { &[] }
+        if self.after.status.is_over() { &[] } else { &self.unreached }
     }
 }
 
@@ -137,8 +137,8 @@ fn moves(was: Option<&Participant>, is: &Participant) -> Vec<(NoticeKind, Option
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ringing::EndReason;
     use crate::ringing::transition::Action;
+    use crate::ringing::{CallStatus, EndReason};
     use NoticeKind::*;
 
     const NOW: UnixMillis = UnixMillis(1_000_000);
@@ -165,7 +165,11 @@ mod tests {
 
     fn acted(call: &Call, action: Action, at: u64) -> Call {
         let mut call = call.clone();
-        call.apply(action, EndReason::HungUp, None, UnixMillis(at)).unwrap();
+        let at = UnixMillis(at);
+        match action {
+            Action::Accept => (call.status, call.started_at) = (CallStatus::Ongoing, Some(at)),
+            _ => call.over(action, EndReason::HungUp, None, at).unwrap(),
+        }
         call
     }
 

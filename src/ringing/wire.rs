@@ -15,8 +15,8 @@ pub const VERSION: u32 = 1;
 /// The largest message the server takes unless its owner says otherwise, in bytes.
 pub const MAX_MESSAGE: usize = 64 * 1024;
 
-/// The largest message a device takes, in bytes: a page of the log is the largest there is.
-pub const MAX_SERVER_MESSAGE: usize = 1024 * 1024;
+/// The largest message a device takes, in bytes: a page of the log is the largest there is, full of groups' calls.
+pub const MAX_SERVER_MESSAGE: usize = 8 * 1024 * 1024;
 
 /// What a device sends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +112,18 @@ impl Initiate {
         Self {
             receiver: uid.to_string(),
             receiver_type: ReceiverType::User,
+            call_type,
+            category: Category::Call,
+            timeout: None,
+            metadata: None,
+        }
+    }
+
+    /// Calls a group, with the defaults for all else.
+    pub fn group(guid: &crate::base::GroupId, call_type: CallType) -> Self {
+        Self {
+            receiver: guid.to_string(),
+            receiver_type: ReceiverType::Group,
             call_type,
             category: Category::Call,
             timeout: None,

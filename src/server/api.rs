@@ -45,7 +45,7 @@ impl Api {
 ///
 /// `device`: when known, it must be the one that dialled or accepted. `host`: this server as the asker reached it.
 /// Errors: `not_yet_accepted`, `not_a_party`, `already_ended`, `configuration`.
-pub(super) fn mint_session_token(
+pub(super) async fn mint_session_token(
     api: &Api,
     call: &Call,
     uid: &Uid,
@@ -64,6 +64,8 @@ pub(super) fn mint_session_token(
     })?;
     let name = match call.is_initiator(uid) {
         true => call.initiator.name.clone(),
+        // Of a group it is the group's.
+        false if call.is_for_group() => api.store.user(uid).await?.and_then(|user| user.name),
         false => call.receiver.name.clone(),
     };
     let identity = ParticipantIdentity::new(uid.as_str())?;

@@ -174,6 +174,7 @@ impl ServerConfig {
             max_devices: self.limits.devices_per_user,
             max_open_calls: self.limits.open_calls_per_user,
             max_metadata: self.limits.metadata_size,
+            max_participants: self.limits.participants,
         }
     }
 }

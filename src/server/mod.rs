@@ -95,12 +95,8 @@ impl Server {
         };
         let (stop, stopped) = watch::channel(false);
         let router = http::router(api, sfu.router());
-        let rooms = sfu.clone();
         let mut tasks = vec![
-            tokio::spawn(driver.run(move |session, reason| {
-                tracing::info!(%session, %reason, "call over");
-                rooms::close(&rooms, session);
-            })),
+            tokio::spawn(driver.run(rooms::Rooms(sfu.clone()))),
             tokio::spawn(rooms::report(sfu.events(), ringing.clone())),
             tokio::spawn(http::serve(listener, router, config.limits.header_timeout, stopped.clone())),
         ];

@@ -1,6 +1,7 @@
 //! The driver of the ringing machine: one task that owns it, batches what comes in, makes it durable, tells the devices.
 
 use super::metrics::Metrics;
+use super::rooms::Rooms;
 use super::store::Store;
 use super::webhook::Webhooks;
 use crate::base::{
@@ -8,7 +9,7 @@ use crate::base::{
 };
 use crate::ringing::service::{ConnectionId, Input, Output, REMEMBER_ENDED, RoomInput, Service, may_join};
 use crate::ringing::wire::{Command, Response, ServerMessage};
-use crate::ringing::{Callee, EndReason, ReceiverType, User};
+use crate::ringing::{Callee, ReceiverType, User};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -187,8 +188,8 @@ impl Driver {
         Ok((handle, Self { from_handles, service, clock, store, metrics, webhooks, outboxes, held, retry_at: None }))
     }
 
-    /// Runs until [`Ringing::stop`]. `close_room` is called for each call that is over.
-    pub(super) async fn run(mut self, close_room: impl Fn(&SessionId, EndReason) + Send) {
+    /// Runs until [`Ringing::stop`]. `rooms` is told who is to be out of which.
+    pub(super) async fn run(mut self, rooms: Rooms) {
         let mut inbox = Vec::with_capacity(MAX_BATCH);
         loop {
             let wake = tokio::time::sleep(self.until_next_wake());
@@ -197,7 +198,7 @@ impl Driver {
                 () = wake => {}
             }
             let stop = inbox.iter().any(|message| matches!(message, Message::Stop));
-            self.batch(&mut inbox, &close_room).await;
+            self.batch(&mut inbox, &rooms).await;
             if stop {
                 return self.say_goodbye();
             }
@@ -205,7 +206,7 @@ impl Driver {
     }
 
     /// One round of the machine's run loop: inputs, one transaction, outputs.
-    async fn batch(&mut self, inbox: &mut Vec<Message>, close_room: &impl Fn(&SessionId, EndReason)) {
+    async fn batch(&mut self, inbox: &mut Vec<Message>, rooms: &Rooms) {
         let mut questions = Vec::new();
         let mut facts = Vec::new();
         if self.retry_at.is_none_or(|at| at <= self.clock.now()) {
@@ -225,10 +226,10 @@ impl Driver {
                 self.service.handle(now, input);
             }
             self.service.fire_timers(now);
-            self.persist(facts, close_room).await;
+            self.persist(facts, rooms).await;
         } else {
             self.hold(facts);
-            self.persist(Vec::new(), close_room).await;
+            self.persist(Vec::new(), rooms).await;
         }
         for (session, identity, reply) in questions {
             // Who asked may have gone.
@@ -279,7 +280,7 @@ impl Driver {
         }
     }
 
-    async fn persist(&mut self, facts: Vec<Input>, close_room: &impl Fn(&SessionId, EndReason)) {
+    async fn persist(&mut self, facts: Vec<Input>, rooms: &Rooms) {
         let records = self.service.unsaved();
         let notices = match &self.webhooks {
             Some(webhooks) => webhooks.entries(&self.service.changes(), self.clock.now()),
@@ -313,8 +314,10 @@ impl Driver {
                 }
                 Output::CloseRoom { session, reason } => {
                     self.metrics.call_ended(reason);
-                    close_room(&session, reason);
+                    tracing::info!(%session, %reason, "call over");
+                    rooms.close(&session);
                 }
+                Output::LeaveRoom { session, uid } => rooms.put_out(&session, &uid),
             }
         }
     }

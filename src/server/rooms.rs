@@ -32,10 +32,23 @@ pub(super) async fn report(mut events: mpsc::UnboundedReceiver<RoomEvent>, ringi
     }
 }
 
-/// Closes the room of a call that is over. Does not wait for it.
-pub(super) fn close(sfu: &Sfu, session: &SessionId) {
-    let (sfu, session) = (sfu.clone(), session.clone());
-    tokio::spawn(async move { sfu.close_room(&session, CloseReason::Ended).await });
+/// The rooms as ringing sees them. Nothing here waits.
+pub(super) struct Rooms(pub(super) Sfu);
+
+impl Rooms {
+    /// The call is over: out with everybody.
+    pub(super) fn close(&self, session: &SessionId) {
+        let (sfu, session) = (self.0.clone(), session.clone());
+        tokio::spawn(async move { sfu.close_room(&session, CloseReason::Ended).await });
+    }
+
+    /// One party has left a call that goes on.
+    pub(super) fn put_out(&self, session: &SessionId, uid: &Uid) {
+        let Ok(identity) = ParticipantIdentity::new(uid.as_str()) else { return };
+        let (sfu, session) = (self.0.clone(), session.clone());
+        // Most have left the room by themselves.
+        tokio::spawn(async move { sfu.remove(&session, &identity).await.ok() });
+    }
 }
 
 fn input(event: RoomEvent) -> Option<(SessionId, RoomInput)> {

@@ -174,7 +174,8 @@ impl Connection {
             }
             Query::SessionToken(call) => {
                 let call = self.api.call(&call.session_id, Some(&self.uid)).await?;
-                let access = mint_session_token(&self.api, &call, &self.uid, Some(&self.device), self.host.as_deref())?;
+                let access =
+                    mint_session_token(&self.api, &call, &self.uid, Some(&self.device), self.host.as_deref()).await?;
                 Ok(Answer::SessionToken(access))
             }
         }

@@ -380,6 +380,9 @@ impl World {
                     self.cut(connection, 1_000, false);
                 }
                 Output::CloseRoom { session, .. } => drop(self.rooms.remove(&session)),
+                Output::LeaveRoom { session, uid } => {
+                    self.rooms.entry(session).or_default().remove(&uid);
+                }
             }
         }
         for (session, event) in std::mem::take(&mut self.held) {

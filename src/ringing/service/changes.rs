@@ -2,8 +2,8 @@
 
 use super::{ParticipantState, Service};
 use crate::base::Uid;
+use crate::ringing::Call;
 use crate::ringing::webhook::CallChange;
-use crate::ringing::{Call, CallStatus};
 use std::collections::BTreeSet;
 
 impl Service {
@@ -14,7 +14,8 @@ impl Service {
             let (entry, before) = (self.calls.get(session)?, before.as_ref());
             let woken_before = before.map(|before| &before.woken);
             let new = |uid: &&Uid| woken_before.is_none_or(|before| !before.contains(*uid));
-            let unreached: Vec<Uid> = entry.woken.iter().filter(new).cloned().collect();
+            let unreached: Vec<Uid> =
+                entry.woken.iter().filter(new).filter(|uid| entry.call().rings_for(uid)).cloned().collect();
             let told = !unreached.is_empty() || self.batch.unsaved.contains(session);
             told.then(|| CallChange {
                 before: before.map(|before| before.call()),
@@ -39,12 +40,7 @@ impl Service {
             return;
         }
         for session in self.calls_of(uid) {
-            let rings = self.calls.get(&session).map(|entry| entry.call()).is_some_and(|call| {
-                let state = call.participant(uid).map(|p| p.state);
-                call.status == CallStatus::Initiated
-                    && matches!(state, Some(ParticipantState::Invited | ParticipantState::Ringing))
-            });
-            if rings {
+            if self.calls.get(&session).is_some_and(|entry| entry.call().rings_for(uid)) {
                 self.touch(&session);
                 if let Some(entry) = self.calls.get_mut(&session) {
                     entry.woken.insert(uid.clone());

@@ -13,10 +13,34 @@ pub struct CallRecord {
     pub call: Call,
     /// When it becomes unanswered.
     pub rings_until: UnixMillis,
-    /// The callee was in another call when it came: only devices with call waiting ring, and no others later.
-    pub waiting_only: bool,
+    /// Callees who were in another call when it came: only devices with call waiting ring, and no others later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub call_waiting: Vec<Uid>,
+    /// Who was removed from the called group, or as a user: they cannot join it again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removed: Vec<Uid>,
     /// The requests that made and changed it.
     pub requests: Vec<AppliedRequest>,
+}
+
+/// A device sends again what was not answered; so many of its latest requests are remembered. A group's call may last
+/// for days, and its members come and go.
+const REQUESTS_OF_A_DEVICE: usize = 16;
+
+impl CallRecord {
+    pub(super) fn new(call: Call, rings_until: UnixMillis) -> Self {
+        Self { call, rings_until, call_waiting: Vec::new(), removed: Vec::new(), requests: Vec::new() }
+    }
+
+    pub(super) fn remember(&mut self, request: AppliedRequest) {
+        let of_device = |r: &AppliedRequest| r.uid == request.uid && r.device_id == request.device_id;
+        if self.requests.iter().filter(|r| of_device(r)).count() >= REQUESTS_OF_A_DEVICE
+            && let Some(oldest) = self.requests.iter().position(of_device)
+        {
+            self.requests.remove(oldest);
+        }
+        self.requests.push(request);
+    }
 }
 
 /// A request that had its effect. Sent again, it has none, and the same answer.

@@ -18,13 +18,15 @@
 mod changes;
 mod commands;
 mod entry;
+mod initiate;
 mod owner;
+mod tell;
 mod timers;
 
 pub use entry::{AppliedRequest, CallRecord};
 
 use super::call::{Callee, ParticipantState, User};
-use super::event::{Actor, CallEvent, CallEventKind};
+use super::event::Actor;
 use super::wire::{Answer, Command, Response, ServerMessage};
 use super::{Call, CallStatus, EndReason};
 use crate::base::{DeviceId, Error, ErrorCode, GroupId, RequestId, Result, SessionId, Uid, UnixMillis};
@@ -47,10 +49,13 @@ pub struct ServiceSettings {
     pub call_grace: Duration,
     /// Devices of one user that may be logged in at a time.
     pub max_devices: usize,
-    /// Calls of one user that may ring or be ongoing at a time; who calls it then is refused.
+    /// Calls of one user that may ring or be ongoing at a time: who calls it then is refused, and as a member of a
+    /// group that is called it is busy.
     pub max_open_calls: usize,
     /// Bytes of JSON that a call's metadata may have.
     pub max_metadata: usize,
+    /// Parties to one call: a group with more members cannot be called.
+    pub max_participants: usize,
 }
 
 impl Default for ServiceSettings {
@@ -63,6 +68,7 @@ impl Default for ServiceSettings {
             max_devices: 16,
             max_open_calls: 16,
             max_metadata: super::MAX_METADATA,
+            max_participants: 100,
         }
     }
 }
@@ -126,6 +132,11 @@ pub enum Output {
     CloseRoom {
         session: SessionId,
         reason: EndReason,
+    },
+    /// This user is out of a call that goes on: it is not to be in the room any more.
+    LeaveRoom {
+        session: SessionId,
+        uid: Uid,
     },
 }
 
@@ -373,8 +384,12 @@ impl Service {
     }
 
     fn in_room(&mut self, now: UnixMillis, session: &SessionId, uid: &Uid, inside: bool) {
+        if !self.known(session).is_ok_and(|call| call.participant(uid).is_some_and(|p| p.is_in_call())) {
+            return;
+        }
         self.change(session, |entry| {
-            let Some(participant) = entry.record.call.participant_mut(uid).filter(|p| p.is_in_call()) else { return };
+            entry.record.call.revision += 1;
+            let Some(participant) = entry.record.call.participant_mut(uid) else { return };
             if inside {
                 participant.state = ParticipantState::Joined;
                 participant.joined = true;
@@ -387,20 +402,6 @@ impl Service {
             }
         });
         self.reschedule(session);
-    }
-
-    /// Sends `call` as an event to those of `devices` to whom its state says something.
-    fn tell(&mut self, call: &Call, devices: impl IntoIterator<Item = (Uid, DeviceId)>, by: Option<&Actor>) {
-        for (uid, device) in devices {
-            // Who asks for it learns it from the answer.
-            if self.batch.asking.as_ref().is_some_and(|asking| *asking == (uid.clone(), device.clone())) {
-                continue;
-            }
-            let Some(connection) = self.connection_of(&uid, &device) else { continue };
-            let Some(kind) = CallEventKind::seen_by(&uid, &device, call) else { continue };
-            let event = CallEvent { kind, call: call.clone(), by: by.cloned() };
-            self.send(connection, ServerMessage::Event(event));
-        }
     }
 
     fn send(&mut self, connection: ConnectionId, message: ServerMessage) {
@@ -432,10 +433,7 @@ impl Service {
     /// Whether this device rings for that call. What was so when the call came stays so while it rings.
     fn rings_on(&self, entry: &Entry, uid: &Uid, device: &DeviceId) -> bool {
         let waiting = || self.users.get(uid).and_then(|u| u.devices.get(device)).is_some_and(|d| d.call_waiting);
-        let call = entry.call();
-        call.status == CallStatus::Initiated
-            && call.participant(uid).is_some_and(|p| !p.is_in_call())
-            && (!entry.record.waiting_only || waiting())
+        entry.call().rings_for(uid) && (!entry.record.call_waiting.contains(uid) || waiting())
     }
 }
 

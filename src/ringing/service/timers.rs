@@ -2,8 +2,8 @@
 
 use super::entry::Entry;
 use super::{Actor, REMEMBER_ENDED, Service};
-use crate::base::{SessionId, Uid, UnixMillis};
-use crate::ringing::{Action, Call, CallStatus, EndReason, ParticipantState};
+use crate::base::{Result, SessionId, Uid, UnixMillis};
+use crate::ringing::{Action, Call, CallStatus, EndReason, Participant, ParticipantState};
 use std::collections::{BTreeSet, HashMap};
 
 /// When to look at which call again: one time for each call.
@@ -53,10 +53,11 @@ impl Service {
         while let Some((at, session)) = self.timers.next().filter(|(at, _)| *at <= now) {
             let limit = self.calls.get(&session).and_then(|entry| self.limit_of(entry)).filter(|(due, _)| *due <= now);
             match limit {
-                Some((_, Limit::Ring)) => self.finish(now, &session, EndReason::Unanswered, None),
+                Some((_, Limit::Ring)) => self.limit_reached(&session, None, |call| call.time_out(now)),
                 Some((_, Limit::CallerGone)) => self.finish(now, &session, EndReason::CallerGone, None),
                 Some((_, Limit::PartyGone(uid))) => {
-                    self.finish(now, &session, EndReason::ConnectionLost, Some(Actor { uid, device_id: None }))
+                    let by = Actor { uid: uid.clone(), device_id: None };
+                    self.limit_reached(&session, Some(&by), |call| call.leave(&uid, EndReason::ConnectionLost, now))
                 }
                 Some((_, Limit::Forget)) => drop(self.take(&session)),
                 None => tracing::debug!(%session, %at, "a timer of a call was set without need"),
@@ -68,12 +69,16 @@ impl Service {
     /// Ends a call for `reason` without anybody asking, and tells everyone to whom it matters.
     pub(super) fn finish(&mut self, now: UnixMillis, session: &SessionId, reason: EndReason, by: Option<Actor>) {
         let action = match reason {
-            EndReason::Unanswered => Action::TimeOut,
             EndReason::CallerGone => Action::Cancel,
             EndReason::Failed | EndReason::Removed => Action::Fail,
             _ => Action::End,
         };
-        if let Err(error) = self.act(now, session, action, reason, by.as_ref()) {
+        let uid = by.as_ref().map(|by| by.uid.clone());
+        self.limit_reached(session, by.as_ref(), |call| call.over(action, reason, uid.as_ref(), now));
+    }
+
+    fn limit_reached(&mut self, session: &SessionId, by: Option<&Actor>, change: impl FnOnce(&mut Call) -> Result<()>) {
+        if let Err(error) = self.step(session, by, change) {
             tracing::error!(%session, %error, "a limit of a call was reached in the wrong status");
         }
     }
@@ -109,7 +114,10 @@ impl Service {
                     let since = self.lost_at(call, &p.uid)?.max(left);
                     Some((since + self.settings.call_grace, Limit::PartyGone(p.uid.clone())))
                 });
-                gone.min_by_key(|(at, _)| *at)
+                // Of a group's call: it rings on for those who have not answered yet.
+                let rings = call.participants.iter().any(Participant::is_rung);
+                let ring = rings.then_some((entry.record.rings_until, Limit::Ring));
+                gone.chain(ring).min_by_key(|(at, _)| *at)
             }
             _ => call.ended_at.map(|at| (at + REMEMBER_ENDED, Limit::Forget)),
         }

@@ -80,5 +80,5 @@ pub(super) async fn session_token(
         Error::new(ErrorCode::NotAParty, "an owner is not a party to calls; use `trill token` or the user's token")
     })?;
     let call = api.call(&session, Some(uid)).await?;
-    Ok(Json(mint_session_token(&api, &call, uid, None, own_url(&headers).as_deref())?))
+    Ok(Json(mint_session_token(&api, &call, uid, None, own_url(&headers).as_deref()).await?))
 }

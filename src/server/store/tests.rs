@@ -49,6 +49,7 @@ fn record(n: u64, from: &str, to: &str, status: CallStatus, call_type: CallType,
     let at = UnixMillis(DAY + n / 2);
     let call = Call {
         session_id: SessionId::new(format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).unwrap(),
+        revision: 1,
         initiator: User::new(uid(from)),
         receiver: Receiver { id: to.into(), name: None, avatar: None },
         receiver_type: if to_group { ReceiverType::Group } else { ReceiverType::User },
@@ -64,7 +65,7 @@ fn record(n: u64, from: &str, to: &str, status: CallStatus, call_type: CallType,
         participants: std::iter::once(participant(from, ParticipantState::Accepted)).chain(callees).collect(),
         metadata: None,
     };
-    CallRecord { call, rings_until: at, waiting_only: false, requests: Vec::new() }
+    CallRecord { call, rings_until: at, call_waiting: Vec::new(), removed: Vec::new(), requests: Vec::new() }
 }
 
 fn sorted(mut calls: Vec<Call>) -> Vec<Call> {
