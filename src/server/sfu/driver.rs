@@ -5,11 +5,11 @@
 
 use super::metrics::{count, shift};
 use super::room::{Admission, ConnectionId, Output, Room, RouteKey};
-use super::udp::Datagram;
+use super::udp::{Datagram, Outbox};
 use super::{CloseReason, Inner, RoomEvent};
 use crate::base::{Error, ErrorCode, ParticipantId, ParticipantIdentity, Result, SessionId, UnixMillis};
 use livekit_protocol::{DisconnectReason, LeaveRequest, signal_request, signal_response};
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
@@ -82,12 +82,15 @@ pub(super) fn spawn(name: SessionId, inner: Arc<Inner>) -> RoomHandle {
     let (commands, inbox) = mpsc::channel(COMMANDS);
     let (datagrams, media) = mpsc::channel(DATAGRAMS);
     shift(&inner.settings.metrics.rooms, 1);
+    let outbox = Outbox::new(inner.socket.clone());
     let driver = Driver {
         room: Room::new(Instant::now(), UnixMillis::now(), name.clone(), inner.settings.clone()),
         name,
         inner,
         clients: HashMap::new(),
         bound: HashSet::new(),
+        outputs: VecDeque::new(),
+        outbox,
         datagrams,
         handle: commands.downgrade(),
     };
@@ -101,6 +104,9 @@ struct Driver {
     inner: Arc<Inner>,
     clients: HashMap<ConnectionId, mpsc::Sender<ToClient>>,
     bound: HashSet<RouteKey>,
+    /// Empty between steps.
+    outputs: VecDeque<Output>,
+    outbox: Outbox,
     datagrams: mpsc::Sender<Datagram>,
     handle: mpsc::WeakSender<Command>,
 }
@@ -194,13 +200,16 @@ impl Driver {
             let Datagram { at, source, destination, ufrag, bytes } = datagram;
             self.room.datagram(at, source, destination, ufrag.as_deref(), &bytes);
         }
+        self.room.settle(Instant::now());
     }
 
     fn carry_out(&mut self) {
-        for output in self.room.take_outputs() {
+        self.room.swap_outputs(&mut self.outputs);
+        let mut outputs = std::mem::take(&mut self.outputs);
+        for output in outputs.drain(..) {
             match output {
                 Output::Transmit { source, destination, contents } => {
-                    self.inner.socket.send(source, destination, &contents);
+                    self.outbox.push(source, destination, contents);
                 }
                 Output::Signal { connection, message } => self.tell(connection, message),
                 Output::Disconnect { connection } => {
@@ -220,6 +229,8 @@ impl Driver {
                 Output::Event(event) => self.inner.publish(&event),
             }
         }
+        self.outputs = outputs;
+        self.outbox.flush();
     }
 
     fn tell(&mut self, connection: ConnectionId, message: Box<signal_response::Message>) {

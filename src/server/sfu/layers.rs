@@ -14,11 +14,31 @@ const MAX_LAYERS: usize = 6;
 /// A layer is large enough for a request when it has this share of the wanted width, in percent: sizes are rounded.
 const LARGE_ENOUGH: u32 = 90;
 
+/// Over how long a layer's rate is measured.
+const RATE_WINDOW: Duration = Duration::from_millis(400);
+
+/// What RTP, SRTP, UDP and IP add to a payload, in bytes.
+const OVERHEAD: usize = 60;
+
+/// The rates that are assumed of layers until they are measured, lowest first, in bits a second.
+const ASSUMED_RATES: [u64; 3] = [150_000, 500_000, 1_700_000];
+
 /// The streams of one track. Audio and plain video have one.
 #[derive(Debug, Default)]
 pub(super) struct Layers {
+    /// Lowest first.
     layers: Vec<Layer>,
     announced: Vec<VideoLayer>,
+}
+
+/// See [`Layers::picks`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Picks([Option<Ssrc>; MAX_LAYERS]);
+
+impl Picks {
+    pub fn up_to(&self, rank: usize) -> Option<Ssrc> {
+        self.0.get(rank).or(self.0.last()).copied().flatten()
+    }
 }
 
 /// What a subscriber wants of a video track at most.
@@ -39,6 +59,41 @@ struct Layer {
     ssrc: Ssrc,
     rank: usize,
     last_packet: Instant,
+    rate: Rate,
+}
+
+/// A layer that is sent at present.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Rung {
+    pub ssrc: Ssrc,
+    pub rank: usize,
+    /// Bits a second.
+    pub rate: u64,
+}
+
+/// What comes in, in bits a second: the mean of the last two windows or so.
+#[derive(Debug)]
+struct Rate {
+    since: Instant,
+    bytes: usize,
+    measured: Option<u64>,
+}
+
+impl Rate {
+    fn new(now: Instant) -> Self {
+        Self { since: now, bytes: 0, measured: None }
+    }
+
+    fn received(&mut self, now: Instant, bytes: usize) {
+        let passed = now.saturating_duration_since(self.since);
+        if passed >= RATE_WINDOW {
+            let rate = (self.bytes as f64 * 8.0 / passed.as_secs_f64()) as u64;
+            // After a gap the old figure says nothing.
+            let before = self.measured.filter(|_| passed < ALIVE);
+            *self = Self { since: now, bytes: 0, measured: Some(before.map_or(rate, |before| before.midpoint(rate))) };
+        }
+        self.bytes += bytes;
+    }
 }
 
 impl Layers {
@@ -47,26 +102,56 @@ impl Layers {
         Self { layers: Vec::new(), announced: announced.iter().take(MAX_LAYERS).cloned().collect() }
     }
 
-    /// A packet came in.
-    pub fn received(&mut self, now: Instant, rid: Option<Rid>, ssrc: Ssrc) {
-        if let Some(layer) = self.layers.iter_mut().find(|layer| layer.rid == rid) {
+    /// A packet came in, with a payload of so many bytes.
+    pub fn received(&mut self, now: Instant, rid: Option<Rid>, ssrc: Ssrc, bytes: usize) {
+        let known = self.layers.iter().position(|layer| layer.rid == rid);
+        let index = known.or_else(|| {
+            (self.layers.len() < MAX_LAYERS).then(|| {
+                let rank = rid.map_or(0, |rid| rank(&rid, self.layers.len()));
+                self.layers.push(Layer { rid, ssrc, rank, last_packet: now, rate: Rate::new(now) });
+                self.layers.sort_by_key(|layer| layer.rank);
+                self.layers.iter().position(|layer| layer.rid == rid).unwrap_or(0)
+            })
+        });
+        if let Some(layer) = index.and_then(|index| self.layers.get_mut(index)) {
             (layer.ssrc, layer.last_packet) = (ssrc, now);
-        } else if self.layers.len() < MAX_LAYERS {
-            let rank = rid.map_or(0, |rid| rank(&rid, self.layers.len()));
-            self.layers.push(Layer { rid, ssrc, rank, last_packet: now });
+            layer.rate.received(now, bytes + OVERHEAD);
         }
     }
 
-    /// The layer to forward to somebody with that wish: the best one alive that is not above it, else the lowest alive.
-    pub fn choose(&self, now: Instant, wish: Wish) -> Option<Ssrc> {
-        let alive = || self.layers.iter().filter(|layer| now.saturating_duration_since(layer.last_packet) < ALIVE);
+    fn alive(&self, now: Instant) -> impl Iterator<Item = &Layer> {
+        self.layers.iter().filter(move |layer| now.saturating_duration_since(layer.last_packet) < ALIVE)
+    }
+
+    /// The stream to forward to somebody who is to get no more than each rank: the best one alive that is not above it,
+    /// else the lowest alive. Ranks above the last are as the last.
+    pub fn picks(&self, now: Instant) -> Picks {
+        let mut picks = [None; MAX_LAYERS];
+        for layer in self.alive(now) {
+            for (rank, pick) in picks.iter_mut().enumerate() {
+                if pick.is_none() || layer.rank <= rank {
+                    *pick = Some(layer.ssrc);
+                }
+            }
+        }
+        Picks(picks)
+    }
+
+    /// The layers alive that somebody with that wish may get, lowest first.
+    pub fn rungs(&self, now: Instant, wish: Wish) -> Vec<Rung> {
         let ceiling = self.ceiling(wish);
-        let within = alive().filter(|layer| layer.rank <= ceiling).max_by_key(|layer| layer.rank);
-        within.or_else(|| alive().min_by_key(|layer| layer.rank)).map(|layer| layer.ssrc)
+        let rung = |(index, layer): (usize, &Layer)| Rung {
+            ssrc: layer.ssrc,
+            rank: layer.rank,
+            rate: layer.rate.measured.unwrap_or(ASSUMED_RATES[index.min(ASSUMED_RATES.len() - 1)]),
+        };
+        let all: Vec<Rung> = self.alive(now).enumerate().map(rung).collect();
+        let within = all.iter().filter(|rung| rung.rank <= ceiling).count().max(1);
+        all.into_iter().take(within).collect()
     }
 
     /// The highest rank that a wish allows.
-    fn ceiling(&self, wish: Wish) -> usize {
+    pub fn ceiling(&self, wish: Wish) -> usize {
         match wish {
             Wish::Best => usize::MAX,
             Wish::AtMost(quality) => quality as usize,
@@ -127,21 +212,39 @@ mod tests {
             layer(VideoQuality::Medium, 640, 360),
             layer(VideoQuality::High, 1280, 720),
         ]);
-        layers.received(now, Some("f".into()), F.into());
-        layers.received(now, Some("q".into()), Q.into());
-        layers.received(now, Some("h".into()), H.into());
+        layers.received(now, Some("f".into()), F.into(), 1000);
+        layers.received(now, Some("q".into()), Q.into(), 1000);
+        layers.received(now, Some("h".into()), H.into(), 1000);
         layers
+    }
+
+    /// What somebody gets whose connection carries everything.
+    fn choose(layers: &Layers, now: Instant, wish: Wish) -> Option<Ssrc> {
+        layers.picks(now).up_to(layers.rungs(now, wish).last().map_or(0, |rung| rung.rank))
+    }
+
+    #[test]
+    fn a_layers_rate_is_measured() {
+        let start = Instant::now();
+        let mut layers = simulcast(start);
+        assert_eq!(layers.rungs(start, Wish::Best).iter().map(|rung| rung.rate).collect::<Vec<_>>(), ASSUMED_RATES);
+        for packet in 1..200u32 {
+            layers.received(start + Duration::from_millis(10) * packet, Some("h".into()), H.into(), 1000 - OVERHEAD);
+        }
+        let rung = layers.rungs(start + Duration::from_secs(2), Wish::Best)[0];
+        assert_eq!((rung.ssrc, rung.rank), (H.into(), 1), "the others are not sent any more");
+        assert!(rung.rate.abs_diff(800_000) < 30_000, "{}", rung.rate);
     }
 
     #[test]
     fn the_best_layer_alive_is_chosen() {
         let now = Instant::now();
         let mut layers = simulcast(now);
-        assert_eq!(layers.choose(now, Wish::Best), Some(F.into()));
+        assert_eq!(choose(&layers, now, Wish::Best), Some(F.into()));
         let later = now + ALIVE;
-        assert_eq!(layers.choose(later, Wish::Best), None);
-        layers.received(later, Some("q".into()), Q.into());
-        assert_eq!(layers.choose(later, Wish::Best), Some(Q.into()));
+        assert_eq!(choose(&layers, later, Wish::Best), None);
+        layers.received(later, Some("q".into()), Q.into(), 1000);
+        assert_eq!(choose(&layers, later, Wish::Best), Some(Q.into()));
     }
 
     #[test]
@@ -149,19 +252,19 @@ mod tests {
         let now = Instant::now();
         let layers = simulcast(now);
         let size = |width, height| Wish::Size { width, height };
-        assert_eq!(layers.choose(now, Wish::AtMost(VideoQuality::Low)), Some(Q.into()));
-        assert_eq!(layers.choose(now, size(300, 200)), Some(Q.into()));
-        assert_eq!(layers.choose(now, size(360, 640)), Some(H.into()));
-        assert_eq!(layers.choose(now, size(4000, 3000)), Some(F.into()));
+        assert_eq!(choose(&layers, now, Wish::AtMost(VideoQuality::Low)), Some(Q.into()));
+        assert_eq!(choose(&layers, now, size(300, 200)), Some(Q.into()));
+        assert_eq!(choose(&layers, now, size(360, 640)), Some(H.into()));
+        assert_eq!(choose(&layers, now, size(4000, 3000)), Some(F.into()));
     }
 
     #[test]
     fn a_plain_track_has_one_layer_whatever_is_wished() {
         let now = Instant::now();
         let mut layers = Layers::new(&[]);
-        layers.received(now, None, F.into());
-        assert_eq!(layers.choose(now, Wish::AtMost(VideoQuality::Low)), Some(F.into()));
-        layers.received(now, None, H.into());
-        assert_eq!(layers.choose(now, Wish::Best), Some(H.into()), "a new SSRC takes the place of the old one");
+        layers.received(now, None, F.into(), 1000);
+        assert_eq!(choose(&layers, now, Wish::AtMost(VideoQuality::Low)), Some(F.into()));
+        layers.received(now, None, H.into(), 1000);
+        assert_eq!(choose(&layers, now, Wish::Best), Some(H.into()), "a new SSRC takes the place of the old one");
     }
 }

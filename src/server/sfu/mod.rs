@@ -9,12 +9,17 @@
 //! `Sfu` is cheap to clone; all its methods may be called from any thread within the tokio runtime it was started in.
 #![allow(clippy::disallowed_methods, reason = "the driver of rooms: their one source of time")]
 
+mod allocation;
+#[doc(hidden)]
+pub mod bench;
 mod config;
 mod data;
 mod driver;
 mod dtls;
 mod forward;
 mod layers;
+#[doc(hidden)]
+pub mod light;
 mod metrics;
 mod peer;
 mod quality;

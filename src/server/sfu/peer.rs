@@ -9,12 +9,14 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use str0m::bwe::Bitrate;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::channel::{ChannelConfig, ChannelId, Reliability};
 use str0m::config::{CryptoProvider, DtlsCert};
 use str0m::format::Codec;
 use str0m::media::{Direction, MediaKind, Mid, Pt};
 use str0m::net::{DatagramRecv, Protocol, Receive};
+use str0m::rtp::{RtpWrite, Ssrc};
 use str0m::{Candidate, Event, IceConnectionState, Input, Rtc};
 
 /// How often str0m reports loss and round-trip time.
@@ -23,8 +25,16 @@ const STATS_INTERVAL: Duration = Duration::from_secs(2);
 /// As often as those of video: until both have come, a receiver cannot bring them together.
 const AUDIO_REPORTS: Duration = Duration::from_secs(1);
 
-/// Packets kept for retransmission on each video stream.
+/// Packets kept for retransmission on each video stream, and for how long: several times what a round trip takes.
 const RETRANSMIT_PACKETS: usize = 1024;
+const RETRANSMIT_AGE: Duration = Duration::from_millis(1500);
+
+/// The share of what is sent that retransmissions may take: enough to repair 30 % loss, and a bound for a peer that asks
+/// for everything again and again.
+const RETRANSMIT_SHARE: f32 = 0.4;
+
+/// What a subscriber's connection is taken to carry until that is known. Probes find more within a second.
+const INITIAL_ESTIMATE: Bitrate = Bitrate::mbps(1);
 
 /// Remote candidates taken of one client. ICE-lite needs none of them; they only speed up demultiplexing.
 const MAX_REMOTE_CANDIDATES: usize = 32;
@@ -41,6 +51,13 @@ const MAX_BACKLOG: usize = 2 * 1024 * 1024;
 
 /// Draining more than this in one go means that str0m and we disagree about time.
 const MAX_DRAIN: usize = 20_000;
+
+/// Timers that are due so soon are due now.
+const PACER_STEP: Duration = Duration::from_micros(10);
+
+/// After so many timers in a row that led to nothing, and were due again at once, time has to pass.
+const MAX_IDLE: usize = 4;
+const IDLE_WAIT: Duration = Duration::from_millis(1);
 
 /// What all peers of a server share.
 pub(super) struct PeerSettings {
@@ -93,11 +110,28 @@ pub(super) struct Peer {
     unsettled: u8,
     /// Since when it should be connected and is not.
     down_since: Option<Instant>,
+    /// What the estimator was told last.
+    wanted_bitrate: (u64, u64),
+    /// It is in the room's list of connections to drain.
+    queued: bool,
+    /// RTP was written and waits for time to move.
+    written: bool,
 }
 
 impl Peer {
-    pub fn new(now: Instant, settings: &PeerSettings) -> Self {
+    /// One that a participant publishes on.
+    pub fn publisher(now: Instant, settings: &PeerSettings) -> Self {
+        Self::new(now, settings, None)
+    }
+
+    /// One that a participant receives on: what it carries is estimated.
+    pub fn subscriber(now: Instant, settings: &PeerSettings) -> Self {
+        Self::new(now, settings, Some(INITIAL_ESTIMATE))
+    }
+
+    fn new(now: Instant, settings: &PeerSettings, estimate: Option<Bitrate>) -> Self {
         let mut rtc = Rtc::builder()
+            .enable_bwe(estimate)
             .set_crypto_provider(settings.crypto.clone())
             .set_dtls_cert(settings.certificate.clone())
             .set_ice_lite(true)
@@ -131,7 +165,39 @@ impl Peer {
             latest: now,
             unsettled: 0,
             down_since: None,
+            wanted_bitrate: (0, 0),
+            queued: false,
+            written: false,
         }
+    }
+
+    /// Tells the estimator what more would be good for, in bits a second: the next layer up, and all that is wanted. It
+    /// probes for that. Small changes are not worth a probe.
+    pub fn want_bitrate(&mut self, next: u64, desired: u64) {
+        let differs = |new: u64, old: u64| new.abs_diff(old) > old / 10;
+        if differs(next, self.wanted_bitrate.0) || differs(desired, self.wanted_bitrate.1) {
+            self.wanted_bitrate = (next, desired);
+            self.rtc.bwe().set_bitrate(Bitrate::bps(next), Bitrate::bps(desired));
+        }
+    }
+
+    /// Notes that it is to be drained. False when that was noted already.
+    pub fn queue(&mut self) -> bool {
+        !std::mem::replace(&mut self.queued, true)
+    }
+
+    /// It is about to be drained. False when it was not to be.
+    pub fn unqueue(&mut self) -> bool {
+        std::mem::replace(&mut self.queued, false)
+    }
+
+    /// Puts a packet on a stream. Follow with [`Peer::drive`]; several packets may be driven at once.
+    pub fn write(&mut self, ssrc: Ssrc, packet: RtpWrite) -> bool {
+        let mut api = self.rtc.direct_api();
+        let Some(stream) = api.stream_tx(&ssrc) else { return false };
+        stream.write_rtp(packet);
+        self.written = true;
+        true
     }
 
     /// From now on it should come up: the other side has, or is about to get, what it needs for that.
@@ -236,19 +302,33 @@ impl Peer {
 
     /// Drains what the last change led to: datagrams into `outputs`, the rest into `events`.
     pub fn drive(&mut self, now: Instant, outputs: &mut VecDeque<Output>, events: &mut Vec<Event>) -> Result<()> {
+        // What was written is sent when time moves, even if by nothing.
+        if std::mem::replace(&mut self.written, false) && self.rtc.is_alive() {
+            self.timeout(now)?;
+        }
+        let mut idle = 0;
         for _ in 0..MAX_DRAIN {
             match self.rtc.poll_output().map_err(failed)? {
-                str0m::Output::Transmit(transmit) => outputs.push_back(Output::Transmit {
-                    source: transmit.source,
-                    destination: transmit.destination,
-                    contents: transmit.contents.into(),
-                }),
+                str0m::Output::Transmit(transmit) => {
+                    idle = 0;
+                    outputs.push_back(Output::Transmit {
+                        source: transmit.source,
+                        destination: transmit.destination,
+                        contents: transmit.contents.into(),
+                    });
+                }
                 str0m::Output::Event(event) => {
+                    idle = 0;
                     self.notice(now, &event);
                     events.push(event);
                 }
-                // What was written is sent when time moves, even if by nothing.
-                str0m::Output::Timeout(at) if at <= now && self.rtc.is_alive() => self.timeout(now)?,
+                // Its pacer gives one packet at a time, and the next one a microsecond later.
+                str0m::Output::Timeout(at)
+                    if at <= self.latest.max(now) + PACER_STEP && idle < MAX_IDLE && self.rtc.is_alive() =>
+                {
+                    idle += 1;
+                    self.timeout(at.max(now))?;
+                }
                 // As ICE-lite, str0m takes a queued STUN request when time moves, and looks at the state that it led
                 // to when time moves again. Left to its own timers, a nomination can take a second to be seen.
                 str0m::Output::Timeout(_) if self.unsettled > 0 && self.rtc.is_alive() => {
@@ -256,7 +336,8 @@ impl Peer {
                     self.timeout(now)?;
                 }
                 str0m::Output::Timeout(at) => {
-                    self.wake = at;
+                    // A timer that is due and leads to nothing, such as a probe without padding to send, has to wait.
+                    self.wake = if idle < MAX_IDLE { at } else { at.max(now + IDLE_WAIT) };
                     return Ok(());
                 }
             }
@@ -370,6 +451,16 @@ impl Peer {
         let agreed = self.rtc.media(mid)?.remote_pts();
         let params = self.rtc.codec_config().params().iter();
         params.filter(|p| p.spec().codec == codec).map(|p| p.pt()).find(|pt| agreed.contains(pt))
+    }
+
+    /// Readies the stream that carries what is sent in that section.
+    pub fn outgoing(&mut self, mid: Mid) -> Option<Ssrc> {
+        let mut api = self.rtc.direct_api();
+        let stream = api.stream_tx_by_mid(mid, None)?;
+        // The publisher has paced it already.
+        stream.set_unpaced(true);
+        stream.set_rtx_cache(RETRANSMIT_PACKETS, RETRANSMIT_AGE, Some(RETRANSMIT_SHARE));
+        Some(stream.ssrc())
     }
 
     /// True when data can be sent here.

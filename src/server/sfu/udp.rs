@@ -7,6 +7,7 @@ use super::config::SfuConfig;
 use super::metrics::{SfuMetrics, count};
 use super::room::RouteKey;
 use crate::base::{Error, ErrorCode, Result};
+use bytes::{Bytes, BytesMut};
 use quinn_udp::{BATCH_SIZE, RecvMeta, Transmit, UdpSocketState};
 use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
@@ -23,6 +24,9 @@ const SOCKET_BUFFER: usize = 4 * 1024 * 1024;
 /// The largest a datagram, or a run of them that the kernel has joined, can be.
 const BUFFER: usize = 64 * 1024;
 
+/// The most that is given to the kernel as one: what fits in an IP packet, less its headers.
+const MAX_RUN: usize = 65_000;
+
 /// Datagrams taken from the kernel at once.
 const BATCH: usize = if BATCH_SIZE < 16 { BATCH_SIZE } else { 16 };
 
@@ -34,7 +38,7 @@ pub(super) struct Datagram {
     pub destination: SocketAddr,
     /// Of a STUN request.
     pub ufrag: Option<String>,
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
 }
 
 /// Where datagrams go. Rooms keep it up to date.
@@ -120,19 +124,25 @@ impl MediaSocket {
     }
 
     /// Sends, from the address that the client knows us by. What the kernel does not take at once is lost, as on any
-    /// full link: retransmission repairs it.
-    pub fn send(&self, source: SocketAddr, destination: SocketAddr, contents: &[u8]) {
+    /// full link: retransmission repairs it. `segment_size`: the contents are several datagrams of that size, of which
+    /// the last may be shorter; false when the kernel does not take them together.
+    fn send(&self, source: SocketAddr, destination: SocketAddr, contents: &[u8], segment_size: Option<usize>) -> bool {
         let src_ip = Some(source.ip()).filter(|ip| self.local.ip().is_unspecified() && self.interfaces.contains(ip));
-        let transmit =
-            Transmit { destination: self.wire_address(destination), ecn: None, contents, segment_size: None, src_ip };
+        let destination = self.wire_address(destination);
+        let transmit = Transmit { destination, ecn: None, contents, segment_size, src_ip };
+        let datagrams = segment_size.map_or(1, |size| contents.len().div_ceil(size)) as u64;
         match self.state.try_send((&self.socket).into(), &transmit) {
             Ok(()) => {
-                count(&self.metrics.packets_out_total, 1);
+                count(&self.metrics.packets_out_total, datagrams);
                 count(&self.metrics.bytes_out_total, contents.len() as u64);
+                true
             }
+            // Its parts are tried one by one.
+            Err(error) if segment_size.is_some() && error.kind() != io::ErrorKind::WouldBlock => false,
             Err(error) => {
                 tracing::debug!(%destination, %error, "a datagram was not sent");
-                count(&self.metrics.packets_dropped_total, 1);
+                count(&self.metrics.packets_dropped_total, datagrams);
+                true
             }
         }
     }
@@ -141,6 +151,7 @@ impl MediaSocket {
     pub async fn receive(&self, routes: &Routes) {
         let mut storage = vec![0u8; BATCH * BUFFER];
         let mut metas = [RecvMeta::default(); BATCH];
+        let mut slab = BytesMut::new();
         loop {
             let received = self
                 .socket
@@ -163,13 +174,13 @@ impl MediaSocket {
             for (meta, buffer) in metas.iter().zip(storage.chunks(BUFFER)).take(filled) {
                 let joined = buffer.get(..meta.len).unwrap_or_default();
                 for datagram in joined.chunks(meta.stride.max(1)) {
-                    self.dispatch(routes, at, meta, datagram);
+                    self.dispatch(routes, at, meta, datagram, &mut slab);
                 }
             }
         }
     }
 
-    fn dispatch(&self, routes: &Routes, at: Instant, meta: &RecvMeta, datagram: &[u8]) {
+    fn dispatch(&self, routes: &Routes, at: Instant, meta: &RecvMeta, datagram: &[u8], slab: &mut BytesMut) {
         count(&self.metrics.packets_in_total, 1);
         count(&self.metrics.bytes_in_total, datagram.len() as u64);
         let source = SocketAddr::new(meta.addr.ip().to_canonical(), meta.addr.port());
@@ -177,7 +188,13 @@ impl MediaSocket {
         let sent = match (routes.find(source, ufrag), self.candidate(meta.dst_ip, source)) {
             (Some(room), Some(destination)) => {
                 let ufrag = ufrag.map(str::to_owned);
-                room.try_send(Datagram { at, source, destination, ufrag, bytes: datagram.to_vec() }).is_ok()
+                // Many datagrams share one allocation.
+                if slab.capacity() < datagram.len() {
+                    slab.reserve(BUFFER.max(datagram.len()));
+                }
+                slab.extend_from_slice(datagram);
+                let bytes = slab.split().freeze();
+                room.try_send(Datagram { at, source, destination, ufrag, bytes }).is_ok()
             }
             _ => false,
         };
@@ -200,6 +217,59 @@ impl MediaSocket {
             (SocketAddr::V6(_), SocketAddr::V4(v4)) => SocketAddr::new(v4.ip().to_ipv6_mapped().into(), v4.port()),
             _ => destination,
         }
+    }
+}
+
+/// What a room sends, put together: datagrams of one size for one receiver go to the kernel as one (generic
+/// segmentation offload), which costs it little more than one.
+pub(super) struct Outbox {
+    socket: Arc<MediaSocket>,
+    /// Of one size, but for the last, which may be shorter.
+    run: Vec<Vec<u8>>,
+    bytes: usize,
+    source: SocketAddr,
+    destination: SocketAddr,
+    joined: Vec<u8>,
+}
+
+impl Outbox {
+    pub fn new(socket: Arc<MediaSocket>) -> Self {
+        let nowhere = socket.local;
+        Self { socket, run: Vec::new(), bytes: 0, source: nowhere, destination: nowhere, joined: Vec::new() }
+    }
+
+    /// Takes a datagram, to be sent by [`Outbox::flush`] at the latest.
+    pub fn push(&mut self, source: SocketAddr, destination: SocketAddr, datagram: Vec<u8>) {
+        if !self.continues(source, destination, &datagram) {
+            self.flush();
+        }
+        (self.source, self.destination) = (source, destination);
+        self.bytes += datagram.len();
+        self.run.push(datagram);
+    }
+
+    fn continues(&self, source: SocketAddr, destination: SocketAddr, datagram: &[u8]) -> bool {
+        let (Some(first), Some(last)) = (self.run.first(), self.run.last()) else { return true };
+        (self.source, self.destination) == (source, destination)
+            && datagram.len() <= first.len()
+            && last.len() == first.len()
+            && self.run.len() < self.socket.state.max_gso_segments()
+            && self.bytes + datagram.len() <= MAX_RUN
+    }
+
+    pub fn flush(&mut self) {
+        let Some(size) = self.run.first().map(Vec::len) else { return };
+        let together = self.run.len() > 1 && {
+            self.joined.clear();
+            self.run.iter().for_each(|datagram| self.joined.extend_from_slice(datagram));
+            self.socket.send(self.source, self.destination, &self.joined, Some(size))
+        };
+        for datagram in self.run.drain(..) {
+            if !together {
+                self.socket.send(self.source, self.destination, &datagram, None);
+            }
+        }
+        self.bytes = 0;
     }
 }
 
@@ -293,6 +363,33 @@ mod tests {
         let mut rtp = whole;
         rtp[0] = 0x80;
         assert_eq!(stun_ufrag(&rtp), None);
+    }
+
+    #[tokio::test]
+    async fn what_goes_to_the_kernel_together_arrives_one_by_one_and_in_order() {
+        let key = crate::identity::ApiKey::new("key", "a secret of the socket tests, 32+ bytes").unwrap();
+        let config = SfuConfig::new("127.0.0.1:0".parse().unwrap(), crate::identity::KeyRing::new(key));
+        let metrics = Arc::new(SfuMetrics::default());
+        let socket = Arc::new(MediaSocket::bind(&config, metrics.clone()).unwrap());
+        let receivers = [(); 2].map(|()| std::net::UdpSocket::bind("127.0.0.1:0").unwrap());
+        let sizes = [[900usize, 900, 900, 300, 900, 1200, 1200].as_slice(), &[50, 60]];
+        let mut outbox = Outbox::new(socket.clone());
+        for (receiver, sizes) in receivers.iter().zip(sizes) {
+            for (number, size) in sizes.iter().enumerate() {
+                outbox.push(socket.local_addr(), receiver.local_addr().unwrap(), vec![number as u8; *size]);
+            }
+        }
+        outbox.flush();
+        for (receiver, sizes) in receivers.iter().zip(sizes) {
+            receiver.set_read_timeout(Some(std::time::Duration::from_secs(5))).unwrap();
+            for (number, size) in sizes.iter().enumerate() {
+                let mut buffer = [0; 2000];
+                let length = receiver.recv(&mut buffer).unwrap();
+                assert_eq!((length, buffer[0]), (*size, number as u8));
+            }
+        }
+        let out = metrics.packets_out_total.load(std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(out, 9, "each is counted");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What comes out of the connections: RTP to forward, key frames to ask for, data to hand on, losses to note.
 
 use super::participant::Direction;
-use super::subscribe::State;
+use super::subscribe::{Allowed, State};
 use super::{ParticipantKey, Room};
 use crate::media::clock::RtpClock;
 use crate::media::opus;
@@ -12,6 +12,7 @@ use livekit_protocol::SignalTarget;
 use livekit_protocol::participant_info::State as Presence;
 use std::time::Instant;
 use str0m::Event;
+use str0m::bwe::BweKind;
 use str0m::channel::ChannelData;
 use str0m::media::{KeyframeRequestKind, MediaKind, Mid, Rid};
 use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Vp8Descriptor};
@@ -25,6 +26,9 @@ impl Room {
                 count(&self.settings.metrics.plis_in_total, 1);
                 self.key_frame_wanted(now, key, request.mid);
             }
+            Event::EgressBitrateEstimate(BweKind::Twcc { estimate, can_probe }) => {
+                self.estimated(now, key, can_probe.then_some(estimate.as_u64()));
+            }
             Event::ChannelData(data) => self.data(key, target, &data),
             Event::MediaIngressStats(stats) => {
                 self.note_nacks(key, Direction::In, stats.mid, stats.rid, stats.nacks);
@@ -36,6 +40,9 @@ impl Room {
                 self.note_nacks(key, Direction::Out, stats.mid, stats.rid, stats.nacks);
                 if let (Some(participant), Some(loss)) = (self.participants.get_mut(&key), stats.loss) {
                     participant.quality.lost_down(loss);
+                    if !participant.peer(target).is_audio(stats.mid) {
+                        self.lost(now, key, loss);
+                    }
                 }
             }
             _ => {}
@@ -60,7 +67,8 @@ impl Room {
         if track.info.muted {
             return;
         }
-        track.layers.received(now, rid, ssrc);
+        track.layers.received(now, rid, ssrc, packet.payload.len());
+        let picks = track.layers.picks(now);
         let vp8 = match track.kind {
             MediaKind::Audio => {
                 if let Some(level) = packet.header.ext_vals.audio_level {
@@ -71,7 +79,7 @@ impl Room {
             // Anything else than VP8 cannot be followed from key frame to key frame.
             MediaKind::Video => match Vp8Descriptor::parse(&packet.payload) {
                 Ok(descriptor) => Some(descriptor),
-                Err(_) => return,
+                Err(_) => return count(&self.settings.metrics.packets_malformed_total, 1),
             },
         };
         // What the sender reports of its subscribers are made from: when capturing began, as near as is known here. A
@@ -89,18 +97,17 @@ impl Room {
         for subscriber_key in &track.subscribers {
             let Some(subscriber) = self.participants.get_mut(subscriber_key) else { continue };
             let Some(subscription) = subscriber.subscriptions.get_mut(&track_key) else { continue };
-            let State::Active { mid, payload_type } = subscription.state else { continue };
+            let State::Active { payload_type, ssrc: outgoing, .. } = subscription.state else { continue };
             if subscription.disabled || !subscriber.subscriber.is_connected() {
                 continue;
             }
-            let Some(wanted) = track.layers.choose(now, subscription.wish) else { continue };
+            let Allowed::UpTo(rank) = subscription.allowed else { continue };
+            let Some(wanted) = picks.up_to(rank) else { continue };
             let rewritten = subscription.forwarder.forward(now, &incoming, wanted);
             if subscription.forwarder.awaits_key_frame(wanted) {
                 track.key_frames.want(wanted);
             }
             let Some(rewritten) = rewritten else { continue };
-            let mut api = subscriber.subscriber.rtc().direct_api();
-            let Some(stream) = api.stream_tx_by_mid(mid, None) else { continue };
             let mut write =
                 RtpWrite::new(payload_type, rewritten.sequence, rewritten.timestamp, captured, packet.payload.clone())
                     .marker(packet.header.marker)
@@ -109,12 +116,18 @@ impl Room {
             if let Some(patch) = rewritten.vp8_patch {
                 write = write.vp8_patch(patch);
             }
-            stream.write_rtp(write);
+            if !subscriber.subscriber.write(outgoing, write) {
+                continue;
+            }
             forwarded += 1;
-            self.dirty.insert((*subscriber_key, SignalTarget::Subscriber as i32));
+            if subscriber.subscriber.queue() {
+                self.dirty.push_back((*subscriber_key, SignalTarget::Subscriber));
+            }
         }
         count(&self.settings.metrics.packets_forwarded_total, forwarded);
-        self.ask_key_frames(now, key);
+        if track.key_frames.is_wanted() {
+            self.ask_key_frames(now, key);
+        }
     }
 
     /// A subscriber cannot decode. Its publisher is asked, unless it just was.
@@ -138,7 +151,9 @@ impl Room {
                 if let Some(stream) = publisher.publisher.rtc().direct_api().stream_rx(&ssrc) {
                     stream.request_keyframe(KeyframeRequestKind::Pli);
                     count(&self.settings.metrics.plis_out_total, 1);
-                    self.dirty.insert((key, SignalTarget::Publisher as i32));
+                    if publisher.publisher.queue() {
+                        self.dirty.push_back((key, SignalTarget::Publisher));
+                    }
                 }
             }
         }
@@ -170,7 +185,9 @@ impl Room {
             };
             let sent = receiver.peer(through).send(channel, &routed.bytes);
             count(if sent { &metrics.data_messages_total } else { &metrics.data_dropped_total }, 1);
-            self.dirty.insert((*other, through as i32));
+            if receiver.peer(through).queue() {
+                self.dirty.push_back((*other, through));
+            }
         }
     }
 

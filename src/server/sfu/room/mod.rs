@@ -1,8 +1,10 @@
 //! One room: participants, tracks and who gets what. Sans-IO: inputs with their time in, [`Output`]s out.
 //!
-//! Every input method leaves the room settled: each connection that was touched has been drained. The driver then takes
-//! [`Room::take_outputs`], and calls [`Room::timeout`] at [`Room::wake`].
+//! Every input method but [`Room::datagram`] leaves the room settled: each connection that was touched has been drained.
+//! After a batch of datagrams the driver settles it. It then takes [`Room::swap_outputs`], and calls [`Room::timeout`] at
+//! [`Room::wake`].
 
+mod adapt;
 mod info;
 mod media;
 mod participant;
@@ -29,7 +31,7 @@ use participant::Participant;
 use publish::PublishedTrack;
 use rand::Rng as _;
 use rand::distr::Alphanumeric;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -95,8 +97,8 @@ pub(super) struct Room {
     routes: std::collections::HashMap<RouteKey, (ParticipantKey, SignalTarget)>,
     last_key: u32,
     speakers: Speakers,
-    /// Connections that were changed and are still to be drained.
-    dirty: BTreeSet<(ParticipantKey, i32)>,
+    /// Connections that were changed and are still to be drained, each once.
+    dirty: VecDeque<(ParticipantKey, SignalTarget)>,
     events: Vec<Event>,
     outputs: VecDeque<Output>,
     timers: timers::Timers,
@@ -115,7 +117,7 @@ impl Room {
             routes: Default::default(),
             last_key: 0,
             speakers: Speakers::default(),
-            dirty: BTreeSet::new(),
+            dirty: VecDeque::new(),
             events: Vec::new(),
             outputs: VecDeque::new(),
             timers: timers::Timers::new(now),
@@ -128,7 +130,13 @@ impl Room {
         self.closed
     }
 
-    /// What there is to do, in its order.
+    /// Gives what there is to do, in its order, for an empty list: a busy room asks for no new one each time.
+    pub fn swap_outputs(&mut self, empty: &mut VecDeque<Output>) {
+        std::mem::swap(&mut self.outputs, empty);
+    }
+
+    /// [`Room::swap_outputs`] for whoever does not mind.
+    #[cfg(test)]
     pub fn take_outputs(&mut self) -> VecDeque<Output> {
         std::mem::take(&mut self.outputs)
     }
@@ -248,7 +256,8 @@ impl Room {
         self.outputs.push_back(Output::Event(RoomEvent::Closed { room: self.name.clone(), reason }));
     }
 
-    /// A datagram that came in at `destination`, which is one of the candidates.
+    /// A datagram that came in at `destination`, which is one of the candidates. Not settled: what it leads to is
+    /// written, and goes out with [`Room::settle`], so that what came in together goes out together.
     pub fn datagram(
         &mut self,
         now: Instant,
@@ -273,7 +282,10 @@ impl Room {
         if !taken {
             count(&self.settings.metrics.packets_dropped_total, 1);
         }
-        self.settle(now);
+        // str0m holds one received packet at a time.
+        if let Some((key, target)) = found {
+            self.drain(now, key, target);
+        }
     }
 
     /// Changes a connection, records the routes that this binds, and leaves it to be drained.
@@ -286,7 +298,8 @@ impl Room {
         let Some(participant) = self.participants.get_mut(&key) else { return };
         let before = self.outputs.len();
         change(participant, &mut self.outputs);
-        for output in self.outputs.split_off(before) {
+        let bound = if self.outputs.len() > before { self.outputs.split_off(before) } else { VecDeque::new() };
+        for output in bound {
             match &output {
                 Output::Bind(route) => drop(self.routes.insert(route.clone(), (key, target))),
                 // Another connection has it by now.
@@ -296,24 +309,38 @@ impl Room {
             }
             self.outputs.push_back(output);
         }
-        self.dirty.insert((key, target as i32));
+        self.touched(key, target);
+    }
+
+    /// A connection was changed: it is to be drained.
+    fn touched(&mut self, key: ParticipantKey, target: SignalTarget) {
+        if self.participants.get_mut(&key).is_some_and(|participant| participant.peer(target).queue()) {
+            self.dirty.push_back((key, target));
+        }
     }
 
     /// Drains every connection that was touched, and those that this touches in turn.
-    fn settle(&mut self, now: Instant) {
-        while let Some((key, target)) = self.dirty.pop_first() {
-            let target = SignalTarget::try_from(target).unwrap_or(SignalTarget::Publisher);
-            let Some(participant) = self.participants.get_mut(&key) else { continue };
-            let mut events = std::mem::take(&mut self.events);
-            let drained = participant.peer(target).drive(now, &mut self.outputs, &mut events);
-            for event in events.drain(..) {
-                self.peer_event(now, key, target, event);
-            }
-            self.events = events;
-            if let Err(error) = drained {
-                tracing::info!(room = %self.name, %error, "a participant's media connection is given up");
-                self.expel(now, key, DisconnectReason::MediaFailure, leave_request::Action::Reconnect);
-            }
+    pub fn settle(&mut self, now: Instant) {
+        while let Some((key, target)) = self.dirty.pop_front() {
+            self.drain(now, key, target);
+        }
+    }
+
+    /// Drains one connection, if it was changed. What that writes to others is left to [`Room::settle`].
+    fn drain(&mut self, now: Instant, key: ParticipantKey, target: SignalTarget) {
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        if !participant.peer(target).unqueue() {
+            return;
+        }
+        let mut events = std::mem::take(&mut self.events);
+        let drained = participant.peer(target).drive(now, &mut self.outputs, &mut events);
+        for event in events.drain(..) {
+            self.peer_event(now, key, target, event);
+        }
+        self.events = events;
+        if let Err(error) = drained {
+            tracing::info!(room = %self.name, %error, "a participant's media connection is given up");
+            self.expel(now, key, DisconnectReason::MediaFailure, leave_request::Action::Reconnect);
         }
     }
 
@@ -374,7 +401,6 @@ impl Room {
         shift(&self.settings.metrics.subscriptions, -(participant.subscriptions.len() as i64));
         shift(&self.settings.metrics.participants, -1);
         self.speakers.left(key);
-        self.dirty.retain(|(touched, _)| *touched != key);
         if let Some(connection) = participant.connection {
             self.outputs.push_back(Output::Disconnect { connection });
         }

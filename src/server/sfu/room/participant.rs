@@ -67,6 +67,12 @@ pub(super) struct Participant {
     pub offer_id: u32,
     pub offer_sent: Option<Instant>,
 
+    /// What the subscriber connection carries, in bits a second, if that is known.
+    pub estimate: Option<u64>,
+    /// What arrived when most of it was lost, in bits a second, grown since.
+    pub loss_cap: Option<u64>,
+    /// What has been given of it.
+    pub allocated: u64,
     pub quality: Quality,
     /// NACKs that were counted already, of each stream in each direction.
     pub nacks: HashMap<(Direction, Mid, Option<Rid>), u64>,
@@ -88,8 +94,8 @@ impl Participant {
         settings: &PeerSettings,
     ) -> Self {
         let grants = admission.token.grants();
-        let mut publisher = Peer::new(now, settings);
-        let mut subscriber = Peer::new(now, settings);
+        let mut publisher = Peer::publisher(now, settings);
+        let mut subscriber = Peer::subscriber(now, settings);
         if grants.subscribe {
             subscriber.expect(now)
         } else {
@@ -125,6 +131,9 @@ impl Participant {
             offer_id: 0,
             offer_sent: None,
             grants,
+            estimate: None,
+            loss_cap: None,
+            allocated: 0,
             quality: Quality::default(),
             nacks: HashMap::new(),
         }

@@ -1,5 +1,6 @@
 //! What a participant publishes: announced by `add_track`, found in its offer, muted, taken back with a later offer.
 
+use super::adapt::Dynacast;
 use super::{ParticipantKey, Room, TrackKey, info, new_id};
 use crate::base::{Result, TrackId};
 use crate::server::sfu::layers::Layers;
@@ -38,6 +39,7 @@ pub(super) struct PublishedTrack {
     pub layers: Layers,
     pub key_frames: KeyFrames,
     pub subscribers: Vec<ParticipantKey>,
+    pub wanted: Dynacast,
     /// The publisher has been told that somebody receives it.
     pub told_subscribed: bool,
 }
@@ -57,6 +59,11 @@ struct Wanted {
 impl KeyFrames {
     pub fn want(&mut self, ssrc: Ssrc) {
         self.streams.entry(ssrc).or_default().waiting = true;
+    }
+
+    /// Somebody waits for one.
+    pub fn is_wanted(&self) -> bool {
+        self.streams.values().any(|wanted| wanted.waiting)
     }
 
     /// One came: whoever waited has it.
@@ -197,6 +204,7 @@ impl Room {
             layers,
             key_frames: KeyFrames::default(),
             subscribers: Vec::new(),
+            wanted: Dynacast::default(),
             told_subscribed: false,
         };
         self.tracks.insert(track, published);

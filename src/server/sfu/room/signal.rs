@@ -33,7 +33,7 @@ impl Room {
             Message::AddTrack(request) => self.add_track(key, request),
             Message::Mute(request) => self.mute(key, &request),
             Message::Subscription(update) => self.update_subscription(now, key, &update),
-            Message::TrackSetting(settings) => self.update_settings(key, &settings),
+            Message::TrackSetting(settings) => self.update_settings(now, key, &settings),
             Message::Leave(_) => self.depart(now, key, DisconnectReason::ClientInitiated),
             Message::SubscriptionPermission(permission) => self.permit(now, key, permission),
             Message::SyncState(state) => self.sync(now, key, &state),

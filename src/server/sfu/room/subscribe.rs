@@ -14,6 +14,7 @@ use livekit_protocol::{
 use std::time::Instant;
 use str0m::format::Codec;
 use str0m::media::{MediaKind, Mid, Pt};
+use str0m::rtp::Ssrc;
 
 /// One track on its way to one participant.
 pub(super) struct Subscription {
@@ -22,6 +23,17 @@ pub(super) struct Subscription {
     /// The subscriber wants nothing of it for now.
     pub disabled: bool,
     pub wish: Wish,
+    /// What the connection carries of it.
+    pub allowed: Allowed,
+    pub since: Instant,
+}
+
+/// The layers of a track that a subscriber may get now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Allowed {
+    /// Paused: the connection does not even carry the lowest.
+    Nothing,
+    UpTo(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +45,7 @@ pub(super) enum State {
     Active {
         mid: Mid,
         payload_type: Pt,
+        ssrc: Ssrc,
     },
     /// The subscriber cannot take its codec.
     Refused(Mid),
@@ -48,9 +61,16 @@ impl State {
 }
 
 impl Subscription {
-    fn new(kind: MediaKind) -> Self {
+    fn new(now: Instant, kind: MediaKind) -> Self {
         let forwarder = if kind == MediaKind::Audio { Forwarder::audio() } else { Forwarder::video() };
-        Self { state: State::Wanted, forwarder, disabled: false, wish: Wish::default() }
+        Self {
+            state: State::Wanted,
+            forwarder,
+            disabled: false,
+            wish: Wish::default(),
+            allowed: Allowed::UpTo(usize::MAX),
+            since: now,
+        }
     }
 }
 
@@ -74,7 +94,7 @@ impl Room {
                 continue;
             };
             if let std::collections::btree_map::Entry::Vacant(vacant) = participant.subscriptions.entry(track) {
-                vacant.insert(Subscription::new(kind));
+                vacant.insert(Subscription::new(now, kind));
                 published.subscribers.push(key);
                 shift(&self.settings.metrics.subscriptions, 1);
             }
@@ -162,9 +182,10 @@ impl Room {
             for (track, subscription) in &mut participant.subscriptions {
                 let State::Offered(mid) = subscription.state else { continue };
                 let codec = if participant.subscriber.is_audio(mid) { Codec::Opus } else { Codec::Vp8 };
-                subscription.state = match participant.subscriber.payload_type(mid, codec) {
-                    Some(payload_type) => State::Active { mid, payload_type },
-                    None => State::Refused(mid),
+                let subscriber = &mut participant.subscriber;
+                subscription.state = match (subscriber.payload_type(mid, codec), subscriber.outgoing(mid)) {
+                    (Some(payload_type), Some(ssrc)) => State::Active { mid, payload_type, ssrc },
+                    _ => State::Refused(mid),
                 };
                 active.push(*track);
             }
@@ -173,6 +194,7 @@ impl Room {
         for track in active {
             self.tell_subscribed(track);
         }
+        self.adapt(now, key);
         self.negotiate(now, key);
         Ok(())
     }
@@ -210,7 +232,7 @@ impl Room {
         self.reconcile(now, key);
     }
 
-    pub(super) fn update_settings(&mut self, key: ParticipantKey, settings: &UpdateTrackSettings) {
+    pub(super) fn update_settings(&mut self, now: Instant, key: ParticipantKey, settings: &UpdateTrackSettings) {
         let chosen: Vec<_> = settings.track_sids.iter().filter_map(|sid| self.track_by_sid(sid)).collect();
         let Some(participant) = self.participants.get_mut(&key) else { return };
         for track in chosen {
@@ -221,6 +243,7 @@ impl Room {
                 subscription.forwarder.interrupt();
             }
         }
+        self.adapt(now, key);
     }
 
     /// The tracks that a resuming client has paused.

@@ -72,7 +72,8 @@ impl Room {
                     continue;
                 }
                 match peer.timeout(now) {
-                    Ok(()) => drop(self.dirty.insert((*key, target as i32))),
+                    Ok(()) if peer.queue() => self.dirty.push_back((*key, target)),
+                    Ok(()) => {}
                     Err(error) => {
                         tracing::info!(room = %self.name, %error, "a media connection failed");
                         failed.push(*key);
@@ -87,6 +88,7 @@ impl Room {
 
     fn tick(&mut self, now: Instant) {
         self.drop_the_lost(now);
+        self.adapt_all(now);
         let publishers: Vec<_> = self.participants.keys().copied().collect();
         for key in publishers {
             self.ask_key_frames(now, key);

@@ -7,12 +7,15 @@ use crate::server::sfu::peer::PeerSettings;
 use crate::server::sfu::room::{Admission, ConnectionId, Output, Room, RoomSettings};
 use crate::server::sfu::udp::stun_ufrag;
 use crate::server::sfu::{RoomEvent, SfuConfig};
-use livekit_protocol::{AddTrackRequest, SessionDescription, TrackSource, TrackType, signal_request, signal_response};
-use std::net::SocketAddr;
+use livekit_protocol::{
+    AddTrackRequest, SessionDescription, TrackSource, TrackType, VideoLayer, signal_request, signal_response,
+};
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
-use str0m::media::{Direction, MediaKind, Mid};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Rtc};
@@ -20,13 +23,19 @@ use str0m::{Candidate, Event, Input, Rtc};
 /// One way through the network.
 const DELAY: Duration = Duration::from_millis(10);
 
+/// The longest that a limited link queues; what comes then is lost.
+const QUEUE: Duration = Duration::from_millis(200);
+
 pub struct Net {
     pub now: Instant,
     pub room: Room,
     pub clients: Vec<Client>,
     pub events: Vec<RoomEvent>,
+    metrics: Arc<SfuMetrics>,
     /// Decides which datagrams to the server are lost.
     pub lose: Loss,
+    /// What the links to clients carry, in bits a second, and until when each is busy.
+    limits: HashMap<usize, (u64, Instant)>,
     in_flight: Vec<(Instant, Parcel)>,
 }
 
@@ -46,6 +55,8 @@ pub struct Client {
     pub received: Vec<RtpPacket>,
     /// How often it was asked for a key frame.
     pub asked_for_key_frames: usize,
+    /// The layers of which it was asked for a key frame and has sent none yet.
+    pub key_frames_due: HashSet<Option<Rid>>,
     publisher: Peer,
     subscriber: Peer,
     pending: Option<SdpPendingOffer>,
@@ -85,7 +96,8 @@ impl Net {
         let crypto = Arc::new(str0m_aws_lc_rs::default_provider());
         let certificate = crypto.dtls_provider.generate_certificate().unwrap();
         let peers = PeerSettings { crypto, certificate, candidates: vec![server_address()] };
-        let settings = Arc::new(RoomSettings { config, peers, metrics: Arc::new(SfuMetrics::default()) });
+        let metrics = Arc::new(SfuMetrics::default());
+        let settings = Arc::new(RoomSettings { config, peers, metrics: metrics.clone() });
         #[allow(clippy::disallowed_methods, reason = "the one moment from which virtual time is counted")]
         let now = Instant::now();
         Self {
@@ -93,7 +105,9 @@ impl Net {
             room: Room::new(now, UnixMillis(0), room_name(), settings),
             clients: Vec::new(),
             events: Vec::new(),
+            metrics,
             lose: Box::new(|_| false),
+            limits: HashMap::new(),
             in_flight: Vec::new(),
         }
     }
@@ -116,6 +130,7 @@ impl Net {
             disconnected: false,
             received: Vec::new(),
             asked_for_key_frames: 0,
+            key_frames_due: HashSet::new(),
             publisher: Peer::new(self.now, index, 1),
             subscriber: Peer::new(self.now, index, 2),
             pending: None,
@@ -142,19 +157,41 @@ impl Net {
         self.carry();
     }
 
+    /// A counter or gauge of the server.
+    pub fn metric(&self, name: &str) -> u64 {
+        self.metrics.samples().into_iter().find(|sample| sample.name == name).unwrap().value
+    }
+
+    /// From now on the link to a client carries so many bits a second.
+    pub fn limit(&mut self, index: usize, bits_per_second: u64) {
+        self.limits.insert(index, (bits_per_second, self.now));
+    }
+
     /// Announces a track and offers it. The mid of its section.
     pub fn publish(&mut self, index: usize, source: TrackSource) -> Mid {
+        self.publish_layers(index, source, &[])
+    }
+
+    /// The same with simulcast.
+    pub fn publish_layers(&mut self, index: usize, source: TrackSource, layers: &[VideoLayer]) -> Mid {
         let kind = match source {
             TrackSource::Microphone => (MediaKind::Audio, TrackType::Audio),
             _ => (MediaKind::Video, TrackType::Video),
         };
         let cid = format!("cid-{index}-{}", source.as_str_name());
-        let request =
-            AddTrackRequest { cid: cid.clone(), r#type: kind.1 as i32, source: source as i32, ..Default::default() };
+        let request = AddTrackRequest {
+            cid: cid.clone(),
+            r#type: kind.1 as i32,
+            source: source as i32,
+            layers: layers.to_vec(),
+            ..Default::default()
+        };
         self.signal(index, signal_request::Message::AddTrack(request));
         let client = &mut self.clients[index];
         let mut api = client.publisher.rtc.sdp_api();
-        let mid = api.add_media(kind.0, Direction::SendOnly, None, Some(cid), None);
+        let send = layers.iter().map(|layer| SimulcastLayer::new(&layer.rid)).collect();
+        let simulcast = (!layers.is_empty()).then_some(Simulcast { send, recv: Vec::new() });
+        let mid = api.add_media(kind.0, Direction::SendOnly, None, Some(cid), simulcast);
         let (offer, pending) = api.apply().unwrap();
         client.pending = Some(pending);
         let offer = SessionDescription { r#type: "offer".into(), sdp: offer.to_sdp_string(), ..Default::default() };
@@ -164,13 +201,38 @@ impl Net {
 
     /// Sends one packet of a published track.
     pub fn send(&mut self, index: usize, mid: Mid, sequence: u64, timestamp: u32, payload: &[u8]) {
+        self.send_layer(index, (mid, None), sequence, timestamp, payload);
+    }
+
+    /// The same of one simulcast layer.
+    pub fn send_layer(
+        &mut self,
+        index: usize,
+        (mid, rid): (Mid, Option<Rid>),
+        sequence: u64,
+        timestamp: u32,
+        payload: &[u8],
+    ) {
         let now = self.now;
         let peer = &mut self.clients[index].publisher;
         let pt = peer.rtc.media(mid).unwrap().remote_pts()[0];
         let mut api = peer.rtc.direct_api();
-        let stream = api.stream_tx_by_mid(mid, None).unwrap();
+        let stream = api.stream_tx_by_mid(mid, rid).unwrap();
         stream.write_rtp(RtpWrite::new(pt, sequence.into(), timestamp, now, payload).nackable(true));
         peer.rtc.handle_input(Input::Timeout(now)).unwrap();
+        self.carry();
+    }
+
+    /// A client asks for a key frame of everything that it receives.
+    pub fn ask_for_key_frames(&mut self, index: usize) {
+        let ssrcs: HashSet<_> = self.clients[index].received.iter().map(|packet| packet.header.ssrc).collect();
+        let subscriber = &mut self.clients[index].subscriber;
+        for ssrc in ssrcs {
+            if let Some(stream) = subscriber.rtc.direct_api().stream_rx(&ssrc) {
+                stream.request_keyframe(KeyframeRequestKind::Pli);
+            }
+        }
+        subscriber.rtc.handle_input(Input::Timeout(self.now)).unwrap();
         self.carry();
     }
 
@@ -217,13 +279,20 @@ impl Net {
             match parcel {
                 Parcel::ToServer { source, bytes } => {
                     self.room.datagram(self.now, source, server_address(), stun_ufrag(&bytes), &bytes);
+                    self.room.settle(self.now);
                 }
                 Parcel::ToClient { destination, bytes } => {
-                    let clients = self.clients.iter_mut().filter(|client| client.online);
-                    let mut peers = clients.flat_map(|client| [&mut client.publisher, &mut client.subscriber]);
-                    if let Some(peer) = peers.find(|peer| peer.address == destination) {
-                        peer.receive(self.now, &bytes);
+                    let Some(index) = client_at(destination).filter(|index| self.clients[*index].online) else {
+                        continue;
+                    };
+                    let client = &mut self.clients[index];
+                    for peer in [&mut client.publisher, &mut client.subscriber] {
+                        if peer.address == destination {
+                            peer.receive(self.now, &bytes);
+                        }
                     }
+                    // str0m holds one received packet at a time.
+                    self.drain_client(index);
                 }
             }
         }
@@ -249,7 +318,17 @@ impl Net {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Transmit { destination, contents, .. } => {
-                self.in_flight.push((self.now + DELAY, Parcel::ToClient { destination, bytes: contents }));
+                let mut at = self.now;
+                let limit = client_at(destination).and_then(|index| self.limits.get_mut(&index));
+                if let Some((rate, free_at)) = limit {
+                    if free_at.saturating_duration_since(at) > QUEUE {
+                        return;
+                    }
+                    let bits = (contents.len() + 28) as f64 * 8.0;
+                    *free_at = at.max(*free_at) + Duration::from_secs_f64(bits / *rate as f64);
+                    at = *free_at;
+                }
+                self.in_flight.push((at + DELAY, Parcel::ToClient { destination, bytes: contents }));
             }
             Output::Signal { connection, message } => {
                 let Some(index) = self.clients.iter().position(|client| client.connection == connection) else {
@@ -277,7 +356,10 @@ impl Net {
         for event in events {
             match event {
                 Event::RtpPacket(packet) => client.received.push(packet),
-                Event::KeyframeRequest(_) => client.asked_for_key_frames += 1,
+                Event::KeyframeRequest(request) => {
+                    client.asked_for_key_frames += 1;
+                    client.key_frames_due.insert(request.rid);
+                }
                 _ => {}
             }
         }
@@ -359,6 +441,14 @@ impl Peer {
                 }
             }
         }
+    }
+}
+
+/// The client with that address.
+fn client_at(address: SocketAddr) -> Option<usize> {
+    match address.ip() {
+        IpAddr::V4(ip) => Some(usize::from(ip.octets()[2])),
+        IpAddr::V6(_) => None,
     }
 }
 

@@ -1,6 +1,8 @@
 //! Rooms in virtual time.
 
+mod bad_input;
 mod kit;
+mod layers;
 
 use crate::base::ErrorCode;
 use crate::server::sfu::{CloseReason, RoomEvent};
@@ -292,6 +294,7 @@ fn datagrams_that_are_bent_on_the_way_do_no_harm() {
             *first = [0, 22, 128, 129][length % 4];
         }
         net.room.datagram(net.now, source, kit::server_address(), None, &datagram);
+        net.room.settle(net.now);
     }
     send_frames(&mut net, anna, mid, 105..110, 105);
     assert_eq!(net.clients[ben].received.len(), 10);

@@ -1,0 +1,223 @@
+//! What each subscriber gets of each video track, by what it wants and what its connection carries; and what publishers
+//! need not send, as nobody wants it (LiveKit: adaptive stream, stream states, dynacast).
+
+use super::subscribe::{Allowed, State};
+use super::{ParticipantKey, Room, TrackKey};
+use crate::server::sfu::allocation::{Demand, allocate};
+use crate::server::sfu::layers::Rung;
+use livekit_protocol::{
+    StreamState, StreamStateInfo, StreamStateUpdate, SubscribedCodec, SubscribedQuality, SubscribedQualityUpdate,
+    VideoQuality, signal_response,
+};
+use std::time::{Duration, Instant};
+use str0m::media::MediaKind;
+
+/// The share of the estimate that is given to media, in percent: retransmissions and feedback need some.
+const USABLE: u64 = 95;
+
+/// How long after its start a track is not paused: by then probes have found what the connection carries.
+const SETTLED_AFTER: Duration = Duration::from_secs(5);
+
+/// With more than this share lost, the estimator has too little to go by, and stays where it was. Then what arrives is
+/// what the connection carries.
+const HOPELESS_LOSS: f32 = 0.6;
+
+/// The least that [`HOPELESS_LOSS`] limits to, in bits a second, and how fast the limit grows away, in percent a tick.
+const LEAST_CAP: u64 = 30_000;
+const CAP_GROWTH: u64 = 105;
+/// Nobody needs more than this, in bits a second: a limit above it is none.
+const MOST_CAP: u64 = 20_000_000;
+
+/// Layers that nobody wants any more are turned off after this long: windows are resized, people change pages.
+const TURN_OFF_AFTER: Duration = Duration::from_secs(5);
+
+/// What a publisher was told of a track's layers.
+#[derive(Debug)]
+pub(super) struct Dynacast {
+    /// The best rank that anybody wants; `None` when nobody wants anything.
+    told: Option<usize>,
+    /// Since when less would do.
+    less_since: Option<Instant>,
+}
+
+impl Default for Dynacast {
+    /// A publisher begins with all it has.
+    fn default() -> Self {
+        Self { told: Some(usize::MAX), less_since: None }
+    }
+}
+
+impl Dynacast {
+    /// What to tell the publisher now, if anything. More is told at once, less when that has lasted.
+    fn update(&mut self, now: Instant, wanted: Option<usize>) -> Option<Option<usize>> {
+        if wanted >= self.told {
+            self.less_since = None;
+            let is_more = wanted > self.told;
+            self.told = wanted;
+            return is_more.then_some(wanted);
+        }
+        let since = *self.less_since.get_or_insert(now);
+        if now.saturating_duration_since(since) < TURN_OFF_AFTER {
+            return None;
+        }
+        self.less_since = None;
+        self.told = wanted;
+        Some(wanted)
+    }
+}
+
+impl Room {
+    /// What a subscriber's connection carries, in bits a second, has been estimated anew.
+    pub(super) fn estimated(&mut self, now: Instant, key: ParticipantKey, estimate: Option<u64>) {
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        participant.estimate = estimate;
+        // More can wait for the next tick, less cannot.
+        if estimate.is_some_and(|estimate| estimate < participant.allocated) {
+            self.adapt(now, key);
+        }
+    }
+
+    /// A subscriber reports the share of video lost on the way to it, 0 to 1.
+    pub(super) fn lost(&mut self, now: Instant, key: ParticipantKey, share: f32) {
+        let Some(participant) = self.participants.get_mut(&key).filter(|_| share > HOPELESS_LOSS) else { return };
+        let arrived = (participant.allocated as f32 * (1.0 - share).max(0.0)) as u64;
+        participant.loss_cap = Some(arrived.max(LEAST_CAP));
+        self.adapt(now, key);
+    }
+
+    /// Gives a subscriber of each video track what its connection carries.
+    pub(super) fn adapt(&mut self, now: Instant, key: ParticipantKey) {
+        let Some(participant) = self.participants.get(&key) else { return };
+        let mut audio = 0;
+        let mut video: Vec<(TrackKey, Vec<Rung>, Demand)> = Vec::new();
+        for (track_key, subscription) in &participant.subscriptions {
+            let Some(track) = self.tracks.get(track_key) else { continue };
+            let active = matches!(subscription.state, State::Active { .. });
+            if !active || subscription.disabled || track.info.muted {
+                continue;
+            }
+            let rungs = track.layers.rungs(now, subscription.wish);
+            if track.kind == MediaKind::Audio {
+                audio += rungs.iter().map(|rung| rung.rate).max().unwrap_or(0);
+            } else if !rungs.is_empty() {
+                let source = subscription.forwarder.source();
+                let current = rungs.iter().position(|rung| Some(rung.ssrc) == source);
+                let rates = rungs.iter().map(|rung| rung.rate).collect();
+                let paused = subscription.allowed == Allowed::Nothing;
+                let pausable = now.saturating_duration_since(subscription.since) >= SETTLED_AFTER;
+                video.push((*track_key, rungs, Demand { rates, current, paused, pausable }));
+            }
+        }
+        // The larger a picture is wanted the earlier it comes; subscriptions of one size keep their order.
+        video.sort_by_key(|(_, rungs, _)| std::cmp::Reverse(rungs.len()));
+        let carried = participant.estimate.into_iter().chain(participant.loss_cap).min();
+        let budget = carried.map(|carried| (carried * USABLE / 100).saturating_sub(audio));
+        let demands: Vec<Demand> = video.iter().map(|(_, _, demand)| demand.clone()).collect();
+        let given = allocate(budget, &demands);
+        self.apply(key, audio, &video, &given);
+    }
+
+    fn apply(
+        &mut self,
+        key: ParticipantKey,
+        audio: u64,
+        video: &[(TrackKey, Vec<Rung>, Demand)],
+        given: &[Option<usize>],
+    ) {
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        let (mut allocated, mut next, mut desired) = (audio, audio, audio);
+        let mut states = Vec::new();
+        for ((track_key, rungs, _), given) in video.iter().zip(given) {
+            let Some(subscription) = participant.subscriptions.get_mut(track_key) else { continue };
+            let rate = |index: usize| rungs.get(index).map(|rung| rung.rate);
+            allocated += given.and_then(rate).unwrap_or(0);
+            let step = given.map_or(0, |index| index + 1);
+            next += rate(step).or_else(|| given.and_then(rate)).unwrap_or(0);
+            desired += rungs.last().map_or(0, |rung| rung.rate);
+            let allowed = match given.and_then(|index| rungs.get(index)) {
+                Some(rung) => Allowed::UpTo(rung.rank),
+                None => Allowed::Nothing,
+            };
+            let before = std::mem::replace(&mut subscription.allowed, allowed);
+            if (before == Allowed::Nothing) != (allowed == Allowed::Nothing) {
+                let state = if allowed == Allowed::Nothing { StreamState::Paused } else { StreamState::Active };
+                if state == StreamState::Paused {
+                    subscription.forwarder.interrupt();
+                }
+                states.push((*track_key, state));
+            }
+        }
+        participant.allocated = allocated;
+        participant.subscriber.want_bitrate(next, desired);
+        let info = |(track, state): &(TrackKey, StreamState)| {
+            let track = self.tracks.get(track)?;
+            let publisher = self.participants.get(&track.publisher)?;
+            Some(StreamStateInfo {
+                participant_sid: publisher.id.to_string(),
+                track_sid: track.id.to_string(),
+                state: *state as i32,
+            })
+        };
+        let stream_states: Vec<_> = states.iter().filter_map(info).collect();
+        if !stream_states.is_empty() {
+            self.signal(key, signal_response::Message::StreamStateUpdate(StreamStateUpdate { stream_states }));
+        }
+    }
+
+    /// Looks after all subscribers and publishers.
+    pub(super) fn adapt_all(&mut self, now: Instant) {
+        for participant in self.participants.values_mut() {
+            let grown = participant.loss_cap.map(|cap| cap * CAP_GROWTH / 100);
+            participant.loss_cap = grown.filter(|cap| *cap < MOST_CAP);
+        }
+        let keys: Vec<_> = self.participants.keys().copied().collect();
+        keys.into_iter().for_each(|key| self.adapt(now, key));
+        self.tell_wanted(now);
+    }
+
+    /// Tells publishers which layers are wanted, where that has changed.
+    fn tell_wanted(&mut self, now: Instant) {
+        let mut told = Vec::new();
+        for (track_key, track) in self.tracks.iter_mut().filter(|(_, track)| track.kind == MediaKind::Video) {
+            let wish = |subscriber: &ParticipantKey| {
+                let subscription = self.participants.get(subscriber)?.subscriptions.get(track_key)?;
+                let receives = !subscription.disabled && !matches!(subscription.state, State::Refused(_));
+                receives.then(|| track.layers.ceiling(subscription.wish))
+            };
+            let wanted = track.subscribers.iter().filter_map(wish).max();
+            if let Some(wanted) = track.wanted.update(now, wanted) {
+                told.push((track.publisher, track.id.to_string(), wanted));
+            }
+        }
+        for (publisher, track_sid, wanted) in told {
+            let update = quality_update(track_sid, wanted);
+            self.signal(publisher, signal_response::Message::SubscribedQualityUpdate(update));
+        }
+    }
+}
+
+#[allow(deprecated, reason = "older clients read the deprecated field")]
+fn quality_update(track_sid: String, wanted: Option<usize>) -> SubscribedQualityUpdate {
+    let enabled = |quality: VideoQuality| wanted.is_some_and(|rank| rank >= quality as usize);
+    let qualities: Vec<_> = [VideoQuality::Low, VideoQuality::Medium, VideoQuality::High]
+        .map(|quality| SubscribedQuality { quality: quality as i32, enabled: enabled(quality) })
+        .into();
+    let codec = SubscribedCodec { codec: "vp8".into(), qualities: qualities.clone() };
+    SubscribedQualityUpdate { track_sid, subscribed_qualities: qualities, subscribed_codecs: vec![codec] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_is_told_at_once_and_less_when_it_has_lasted() {
+        let (mut wanted, start) = (Dynacast::default(), Instant::now());
+        assert_eq!(wanted.update(start, Some(usize::MAX)), None, "nothing new");
+        assert_eq!(wanted.update(start, Some(0)), None);
+        assert_eq!(wanted.update(start + TURN_OFF_AFTER / 2, Some(usize::MAX)), None, "wanted again");
+        assert_eq!(wanted.update(start + TURN_OFF_AFTER, None), None);
+        assert_eq!(wanted.update(start + TURN_OFF_AFTER * 2, None), Some(None));
+        assert_eq!(wanted.update(start + TURN_OFF_AFTER * 2, Some(1)), Some(Some(1)));
+    }
+}

@@ -1,0 +1,197 @@
+//! Who gets which layer of a simulcast camera, over links that carry more or less.
+
+use super::kit::Net;
+use super::{SECOND, track_sid};
+use livekit_protocol::signal_request::Message as Request;
+use livekit_protocol::signal_response::Message as Response;
+use livekit_protocol::{StreamState, TrackSource, UpdateTrackSettings, VideoLayer, VideoQuality};
+use std::time::Duration;
+use str0m::media::{Mid, Rid};
+
+/// Name, width, height, and the packets of a frame. With 1000 bytes each at 30 frames a second: 0.25, 0.75, 2 Mbit/s.
+const LAYERS: [(&str, u32, u32, usize); 3] = [("q", 320, 180, 1), ("h", 640, 360, 3), ("f", 1280, 720, 8)];
+
+const FRAME: Duration = Duration::from_millis(33);
+
+struct Camera {
+    client: usize,
+    mid: Mid,
+    frame: u64,
+    sequences: [u64; 3],
+}
+
+impl Camera {
+    fn publish(net: &mut Net, client: usize) -> Self {
+        let layers = LAYERS.iter().zip([VideoQuality::Low, VideoQuality::Medium, VideoQuality::High]);
+        let layer = |(layer, quality): (&(&str, u32, u32, usize), VideoQuality)| VideoLayer {
+            quality: quality as i32,
+            width: layer.1,
+            height: layer.2,
+            rid: layer.0.into(),
+            ..Default::default()
+        };
+        let layers: Vec<_> = layers.map(layer).collect();
+        let mid = net.publish_layers(client, TrackSource::Camera, &layers);
+        Self { client, mid, frame: 0, sequences: [1000; 3] }
+    }
+
+    /// Sends pictures of all layers, key frames where they are asked for.
+    fn run(&mut self, net: &mut Net, time: Duration) {
+        let end = net.now + time;
+        while net.now < end {
+            for (index, (rid, _, _, packets)) in LAYERS.iter().enumerate() {
+                let rid = Rid::from(*rid);
+                let due = &mut net.clients[self.client].key_frames_due;
+                let key_frame = due.remove(&Some(rid)) || self.frame == 0;
+                for packet in 0..*packets {
+                    let begins = if packet == 0 { 0x90 } else { 0x80 };
+                    let inter = u8::from(!key_frame || packet > 0);
+                    let mut payload = vec![index as u8; 1000];
+                    payload[..5].copy_from_slice(&[
+                        begins,
+                        0x80,
+                        0x80 | (self.frame >> 8) as u8,
+                        self.frame as u8,
+                        inter,
+                    ]);
+                    self.sequences[index] += 1;
+                    let at = self.frame as u32 * 3000;
+                    net.send_layer(self.client, (self.mid, Some(rid)), self.sequences[index], at, &payload);
+                }
+            }
+            self.frame += 1;
+            net.run(FRAME);
+        }
+    }
+}
+
+/// Anna with a camera; the others receive it. They are connected, and a second has passed.
+fn watched(viewers: &[&str]) -> (Net, Camera, Vec<usize>) {
+    let mut net = Net::new();
+    let anna = net.join("anna");
+    let viewers: Vec<_> = viewers.iter().map(|name| net.join(name)).collect();
+    let camera = Camera::publish(&mut net, anna);
+    net.run_until("the connections", |net| net.clients.iter().all(|client| client.is_connected()));
+    net.run(SECOND);
+    (net, camera, viewers)
+}
+
+/// How many packets of each layer a client got since the last time.
+fn layers_of(net: &mut Net, client: usize) -> [usize; 3] {
+    let mut counts = [0; 3];
+    for packet in net.clients[client].received.drain(..) {
+        if let Some(count) = packet.payload.last().and_then(|layer| counts.get_mut(usize::from(*layer))) {
+            *count += 1;
+        }
+    }
+    counts
+}
+
+fn settings(sid: String, width: u32, height: u32) -> Request {
+    Request::TrackSetting(UpdateTrackSettings { track_sids: vec![sid], width, height, ..Default::default() })
+}
+
+#[test]
+fn each_subscriber_gets_what_its_connection_carries() {
+    let (mut net, mut camera, viewers) = watched(&["ben", "carl"]);
+    let [ben, carl] = viewers[..] else { unreachable!() };
+    net.limit(carl, 600_000);
+    camera.run(&mut net, SECOND * 8);
+    // What came while the estimates grew is not counted.
+    let _ = (layers_of(&mut net, ben), layers_of(&mut net, carl));
+
+    camera.run(&mut net, SECOND * 2);
+    let (wide, narrow) = (layers_of(&mut net, ben), layers_of(&mut net, carl));
+    assert!(wide[2] > 450 && wide[0] + wide[1] == 0, "all of the best: {wide:?}");
+    assert!(narrow[0] > 55 && narrow[1] + narrow[2] == 0, "all of the lowest: {narrow:?}");
+
+    net.limit(carl, 5_000_000);
+    camera.run(&mut net, SECOND * 8);
+    layers_of(&mut net, carl);
+    camera.run(&mut net, SECOND * 2);
+    let widened = layers_of(&mut net, carl);
+    assert!(widened[2] > 450 && widened[0] + widened[1] == 0, "the best, since it fits: {widened:?}");
+}
+
+#[test]
+fn what_does_not_fit_at_all_is_paused_and_resumed_and_both_are_told() {
+    let (mut net, mut camera, viewers) = watched(&["ben"]);
+    let ben = viewers[0];
+    let told = |net: &Net| {
+        net.clients[ben].heard(|message| match message {
+            Response::StreamStateUpdate(update) => Some(update.stream_states[0].state()),
+            _ => None,
+        })
+    };
+    camera.run(&mut net, SECOND * 3);
+    assert_eq!(told(&net), []);
+    net.limit(ben, 50_000);
+    camera.run(&mut net, SECOND * 10);
+    assert_eq!(told(&net), [StreamState::Paused]);
+    layers_of(&mut net, ben);
+    camera.run(&mut net, SECOND);
+    assert_eq!(layers_of(&mut net, ben), [0; 3]);
+    net.limit(ben, 5_000_000);
+    camera.run(&mut net, SECOND * 20);
+    assert_eq!(told(&net), [StreamState::Paused, StreamState::Active]);
+    layers_of(&mut net, ben);
+    camera.run(&mut net, SECOND);
+    assert!(layers_of(&mut net, ben).iter().sum::<usize>() > 25);
+}
+
+#[test]
+fn a_small_window_gets_a_small_picture_and_the_publisher_learns_what_nobody_wants() {
+    let (mut net, mut camera, viewers) = watched(&["ben"]);
+    let (anna, ben) = (camera.client, viewers[0]);
+    let told = |net: &Net| {
+        net.clients[anna].heard(|message| match message {
+            Response::SubscribedQualityUpdate(update) => {
+                let enabled = update.subscribed_codecs[0].qualities.iter().filter(|quality| quality.enabled);
+                Some(enabled.count())
+            }
+            _ => None,
+        })
+    };
+    let sid = track_sid(&net, ben, "anna");
+    camera.run(&mut net, SECOND * 4);
+    net.signal(ben, settings(sid.clone(), 300, 200));
+    camera.run(&mut net, SECOND);
+    layers_of(&mut net, ben);
+    camera.run(&mut net, SECOND);
+    let small = layers_of(&mut net, ben);
+    assert!(small[0] > 25 && small[1] + small[2] == 0, "{small:?}");
+    assert_eq!(told(&net), [] as [usize; 0], "a window may grow again at once");
+    camera.run(&mut net, SECOND * 5);
+    assert_eq!(told(&net), [1], "only the lowest");
+
+    net.signal(ben, settings(sid.clone(), 1280, 720));
+    camera.run(&mut net, SECOND);
+    assert_eq!(told(&net), [1, 3]);
+    let hide = UpdateTrackSettings { track_sids: vec![sid], disabled: true, ..Default::default() };
+    net.signal(ben, Request::TrackSetting(hide));
+    camera.run(&mut net, SECOND * 6);
+    assert_eq!(told(&net), [1, 3, 0], "nobody looks");
+}
+
+#[test]
+fn a_subscriber_of_simulcast_sees_one_stream_without_gaps() {
+    let (mut net, mut camera, viewers) = watched(&["ben"]);
+    let ben = viewers[0];
+    let sid = track_sid(&net, ben, "anna");
+    for (width, height) in [(300, 200), (1280, 720), (640, 360), (1280, 720)] {
+        net.signal(ben, settings(sid.clone(), width, height));
+        camera.run(&mut net, SECOND * 2);
+    }
+    let received = &net.clients[ben].received;
+    let mut seen: Vec<_> = received.iter().filter_map(|packet| packet.payload.last()).copied().collect();
+    seen.dedup();
+    assert!(seen.len() >= 4, "several layers: {seen:?}");
+    assert!(received.windows(2).all(|pair| pair[0].header.ssrc == pair[1].header.ssrc));
+    assert!(received.windows(2).all(|pair| *pair[1].seq_no == *pair[0].seq_no + 1), "sequence numbers run on");
+    let step = |pair: &[str0m::rtp::RtpPacket]| pair[1].header.timestamp.wrapping_sub(pair[0].header.timestamp);
+    assert!(received.windows(2).map(step).all(|step| step < 9000), "and so does time");
+    let picture = |packet: &str0m::rtp::RtpPacket| u16::from_be_bytes([packet.payload[2] & 0x7f, packet.payload[3]]);
+    let mut pictures: Vec<_> = received.iter().map(picture).collect();
+    pictures.dedup();
+    assert!(pictures.windows(2).all(|pair| pair[1] == pair[0] + 1), "and picture ids: {pictures:?}");
+}
