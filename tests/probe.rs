@@ -124,7 +124,8 @@ fn both_sides_see_and_hear_each_other_on_loopback_and_tell_each_other() {
         // Far from what a quiet machine reaches: this one may be busy with other tests.
         assert!(video.shown > 4 * 15 && video.unreadable == 0 && video.foreign == 0, "{report}");
         assert!(audio.marks >= 6 && audio.marks_missing <= 1, "{report}");
-        assert!(video.latency_ms.unwrap().p50 < 200.0 && audio.latency_ms.unwrap().p50 < 500.0, "{report}");
+        // Pictures wait for their sound, so that one bound is that of both.
+        assert!(video.latency_ms.unwrap().p50 < 500.0 && audio.latency_ms.unwrap().p50 < 500.0, "{report}");
         // From here on it is noticed (EBU R 37).
         assert!(report.av_offset_ms.unwrap().p50.abs() < 60.0, "{report}");
         assert_eq!(line["one_way"], serde_json::json!({"audio": false, "video": false}));
