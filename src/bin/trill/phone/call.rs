@@ -1,4 +1,4 @@
-//! `trill call`: rings a user, talks, hangs up.
+//! `trill call`: rings a user or a group, talks, hangs up.
 
 use super::{Phone, PhoneOptions};
 use crate::output;
@@ -6,15 +6,18 @@ use clap::Args;
 use serde_json::json;
 use trill::base::{Error, ErrorCode, Result, Uid};
 use trill::ringing::wire::Initiate;
-use trill::ringing::{CallStatus, CallType};
+use trill::ringing::{CallStatus, CallType, ReceiverType};
 
-/// Call a user
+/// Call a user, or a group
 ///
 /// Ends with status 0 when the call took place, and 1 when it did not: rejected, busy, unanswered, or an error.
 #[derive(Args)]
 pub struct CallCommand {
     /// Whom to call
     user: Uid,
+    /// USER is the id of a group: all its members ring
+    #[arg(long)]
+    group: bool,
     /// With pictures, not only voice
     #[arg(long)]
     video: bool,
@@ -28,7 +31,8 @@ pub struct CallCommand {
 impl CallCommand {
     pub fn run(self) -> Result<()> {
         let call_type = if self.video { CallType::Video } else { CallType::Audio };
-        let initiate = Initiate { timeout: self.timeout, ..Initiate::user(&self.user, call_type) };
+        let receiver_type = if self.group { ReceiverType::Group } else { ReceiverType::User };
+        let initiate = Initiate { receiver_type, timeout: self.timeout, ..Initiate::user(&self.user, call_type) };
         let mut phone = Phone::start(self.phone, self.video)?;
         phone.note("calling", &format!("calling {}; Enter gives up", self.user), json!({"receiver": self.user}));
         let mut call = phone.engine.initiate_call(initiate).wait()?;
