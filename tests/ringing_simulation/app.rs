@@ -7,7 +7,10 @@ use trill::base::{DeviceId, ErrorCode, RequestId, Result, SessionId, Uid};
 use trill::ringing::client::{Client, ClientSettings};
 use trill::ringing::service::ConnectionId;
 use trill::ringing::wire::{Answer, Command, Initiate, Reject, RejectReason, Request, SessionRef};
-use trill::ringing::{Call, CallEvent, CallEventKind, CallStatus, CallType, EndReason};
+use trill::ringing::{Call, CallEvent, CallEventKind, CallStatus, CallType, EndReason, ReceiverType};
+
+/// The one group: everyone is a member.
+pub const GROUP: &str = "everyone";
 
 pub struct App {
     pub uid: Uid,
@@ -59,7 +62,11 @@ impl App {
             (None, _) => {
                 let callee = &others[rng.random_range(0..others.len())];
                 let timeout = rng.random_bool(0.3).then(|| rng.random_range(5..20));
-                Command::Initiate(Initiate { timeout, ..Initiate::user(callee, CallType::Audio) })
+                let to_user = Initiate { timeout, ..Initiate::user(callee, CallType::Audio) };
+                let to_group = || (GROUP.to_owned(), ReceiverType::Group);
+                let (receiver, receiver_type) =
+                    if rng.random_bool(0.25) { to_group() } else { (to_user.receiver.clone(), ReceiverType::User) };
+                Command::Initiate(Initiate { receiver, receiver_type, ..to_user })
             }
         };
         self.ask(now, command.clone());

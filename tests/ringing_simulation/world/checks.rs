@@ -1,8 +1,9 @@
 //! What must hold, at every moment and in the end.
 
 use super::World;
-use trill::ringing::CallStatus;
+use trill::base::Uid;
 use trill::ringing::wire::{Answer, ServerMessage};
+use trill::ringing::{CallStatus, ReceiverType};
 
 impl World {
     /// Whenever something was stored or told.
@@ -10,11 +11,21 @@ impl World {
         self.check_tones();
         for record in self.store.values() {
             let call = &record.call;
-            let callee = &call.participants[1].uid;
-            if call.started_at.is_some() {
+            let consented = |callee: &Uid| {
                 let accepted = self.accepts.contains(&(callee.clone(), call.session_id.clone()));
-                let glare = self.dialled.contains(&(callee.clone(), call.initiator.uid.to_string()));
-                assert!(accepted || glare, "{} was accepted by nobody", call.session_id);
+                // Glare: who calls the one that calls it has said yes.
+                let glare = call.receiver_type == ReceiverType::User
+                    && self.dialled.contains(&(callee.clone(), call.initiator.uid.to_string()));
+                accepted || glare
+            };
+            let in_it: Vec<&Uid> =
+                call.participants[1..].iter().filter(|party| party.is_in_call()).map(|party| &party.uid).collect();
+            assert!(in_it.iter().all(|uid| consented(uid)), "in the call without consent: {call:?}");
+            if call.started_at.is_some() {
+                assert!(
+                    call.participants[1..].iter().any(|party| consented(&party.uid)),
+                    "accepted by nobody: {call:?}"
+                );
             }
         }
         for uid in &self.users {
@@ -70,6 +81,8 @@ impl World {
             assert!(call.status.is_over(), "never ended: {call:?}");
             assert!(call.ended_at.is_some() && call.end_reason.is_some(), "{call:?}");
             self.totals.calls += 1;
+            self.totals.group_calls += usize::from(call.receiver_type == ReceiverType::Group);
+            self.totals.shared_by_three += usize::from(call.participants.iter().filter(|p| p.is_in_call()).count() > 2);
             *self.totals.outcomes.entry(call.end_reason.unwrap().to_string()).or_default() += 1;
         }
         for app in &self.apps {

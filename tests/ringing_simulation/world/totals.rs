@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub struct Totals {
     pub(super) calls: usize,
+    /// Those of them that were for the group, and that more than two were in.
+    pub(super) group_calls: usize,
+    pub(super) shared_by_three: usize,
     pub(super) outcomes: BTreeMap<String, usize>,
     pub(super) crashes: usize,
     pub(super) crashes_between_store_and_answer: usize,
@@ -16,6 +19,8 @@ pub struct Totals {
 impl Totals {
     pub fn add(&mut self, other: &Self) {
         self.calls += other.calls;
+        self.group_calls += other.group_calls;
+        self.shared_by_three += other.shared_by_three;
         for (outcome, count) in &other.outcomes {
             *self.outcomes.entry(outcome.clone()).or_default() += count;
         }
@@ -40,6 +45,7 @@ impl Totals {
         for outcome in expected {
             assert!(self.outcomes.contains_key(outcome), "no call ended with {outcome}: {self:?}");
         }
+        assert!(self.group_calls > 0 && self.shared_by_three > 0, "{self:?}");
         assert!(self.crashes > 0 && self.crashes_between_store_and_answer > 0, "{self:?}");
         assert!(self.store_failures > 0 && self.broken_connections > 0, "{self:?}");
     }
