@@ -19,7 +19,9 @@ const BURST: usize = 4;
 
 fn config(bind: &str) -> SfuConfig {
     let key = ApiKey::new("key", "a secret of the benches, 32 bytes or more").unwrap();
-    SfuConfig::new(bind.parse().unwrap(), KeyRing::new(key))
+    let mut config = SfuConfig::new(bind.parse().unwrap(), KeyRing::new(key));
+    config.limits.participants = 200;
+    config
 }
 
 fn forward(c: &mut Criterion) {

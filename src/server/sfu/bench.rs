@@ -178,6 +178,8 @@ impl Fanout {
                         let Some(client) = self.clients.get_mut(usize::from(index)) else { continue };
                         let target = if which == 1 { SignalTarget::Publisher } else { SignalTarget::Subscriber };
                         client.peer(target).receive(self.now, source, &contents)?;
+                        // str0m holds one received packet at a time.
+                        self.drain(usize::from(index))?;
                     }
                     Output::Signal { connection, message } => {
                         let Some(client) = self.clients.get_mut(connection.0 as usize) else { continue };

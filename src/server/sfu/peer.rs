@@ -29,7 +29,7 @@ const AUDIO_REPORTS: Duration = Duration::from_secs(1);
 const RETRANSMIT_PACKETS: usize = 1024;
 const RETRANSMIT_AGE: Duration = Duration::from_millis(1500);
 
-/// The share of what is sent that retransmissions may take: enough to repair 30 % loss, and a bound for a peer that asks
+/// The share of what is sent that retransmissions may take: room for heavy loss, and a bound for a peer that asks
 /// for everything again and again.
 const RETRANSMIT_SHARE: f32 = 0.4;
 
