@@ -1,0 +1,201 @@
+package dev.trill
+
+/** A number of the C interface. Each enum of them ends in `UNRECOGNIZED`, for what a newer library may say. */
+interface Coded {
+    val code: Int
+}
+
+internal inline fun <reified E> coded(code: Int): E where E : Enum<E>, E : Coded =
+    enumValues<E>().let { all -> all.find { it.code == code } ?: all.last() }
+
+private const val UNRECOGNIZED_CODE = -1
+
+enum class CallType(override val code: Int) : Coded {
+    /** Voice alone. */
+    AUDIO(1),
+
+    /** Voice and picture. */
+    VIDEO(2),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
+enum class ReceiverType(override val code: Int) : Coded {
+    USER(1),
+    GROUP(2),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
+enum class Category(override val code: Int) : Coded {
+    /** Somebody is rung. */
+    CALL(1),
+
+    /** A meeting that was agreed on beforehand. */
+    MEET(2),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
+enum class CallStatus(override val code: Int) : Coded {
+    /** It rings, or will once a device of the receiver is there. */
+    INITIATED(1),
+
+    /** Accepted: the parties may start the session. */
+    ONGOING(2),
+
+    /** It was ongoing and is over. */
+    ENDED(3),
+    REJECTED(4),
+
+    /** The receiver is in another call. */
+    BUSY(5),
+
+    /** The initiator gave up before an answer. */
+    CANCELLED(6),
+
+    /** Nobody answered in time. */
+    UNANSWERED(7),
+
+    /** The server could not carry it. */
+    FAILED(8),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
+enum class EndReason(override val code: Int) : Coded {
+    /** A party ended the ongoing call. */
+    HUNG_UP(1),
+    REJECTED(2),
+
+    /** The receiver is in another call. */
+    BUSY(3),
+
+    /** The initiator gave up before an answer. */
+    CANCELLED(4),
+
+    /** Nobody answered in time. */
+    UNANSWERED(5),
+
+    /** The initiator's device lost its connection while it rang and did not come back. */
+    CALLER_GONE(6),
+
+    /** A party's device lost its connection in the call and did not come back. */
+    CONNECTION_LOST(7),
+
+    /** One party was alone in the session for too long. */
+    LEFT_ALONE(8),
+
+    /** The last party left the session. */
+    EVERYONE_LEFT(9),
+
+    /** The server could not carry the call. */
+    FAILED(10),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
+enum class PartyState(override val code: Int) : Coded {
+    /** The call is for this user; no device has said yet that it rings. */
+    INVITED(1),
+
+    /** A device of this user rings. */
+    RINGING(2),
+
+    /** In the call, not yet in its session. The initiator is this from the start. */
+    ACCEPTED(3),
+
+    /** In the session. */
+    JOINED(4),
+
+    /** Was in the session, and left it or lost it. */
+    LEFT(5),
+    REJECTED(6),
+
+    /** Was in another call. */
+    BUSY(7),
+
+    /** The ringing ended without an answer. */
+    MISSED(8),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
+/** Why a call is rejected. */
+enum class RejectReason(override val code: Int) : Coded {
+    /** The callee does not want the call. */
+    REJECTED(1),
+
+    /** The callee is in another call. */
+    BUSY(2),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
+/** Of a call in the log, as its user saw it. */
+enum class Direction(override val code: Int) : Coded {
+    OUTGOING(1),
+    INCOMING(2),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
+enum class TrackKind(override val code: Int) : Coded {
+    AUDIO(1),
+    VIDEO(2),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
+/** Where a track comes from. An engine publishes [MICROPHONE] and [CAMERA]. */
+enum class Source(override val code: Int) : Coded {
+    MICROPHONE(1),
+    CAMERA(2),
+    SCREEN_SHARE(3),
+    SCREEN_SHARE_AUDIO(4),
+
+    /** Its publisher does not say. */
+    UNKNOWN(5),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
+/** What the server measures of a participant's connection. */
+enum class Quality(override val code: Int) : Coded {
+    /** Not measured yet. */
+    UNKNOWN(0),
+    LOST(1),
+    POOR(2),
+    GOOD(3),
+    EXCELLENT(4),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
+/** Why a session is over. */
+enum class SessionEnd(override val code: Int) : Coded {
+    /** We left. */
+    LEFT(1),
+
+    /** The same identity joined from elsewhere. */
+    DUPLICATE_IDENTITY(2),
+
+    /** The server put us out. */
+    PARTICIPANT_REMOVED(3),
+
+    /** The session was closed for everyone. */
+    ROOM_CLOSED(4),
+
+    /** The server is going down. */
+    SERVER_SHUTDOWN(5),
+
+    /** The connection broke and could not be restored in time. */
+    CONNECTION_LOST(6),
+
+    /** The server answered, but no media path to it was found: UDP is probably blocked. */
+    MEDIA_UNREACHABLE(7),
+
+    /** The session never came about; the error says why. */
+    JOIN_FAILED(8),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
+/** How important a line of the library's log is. */
+enum class LogLevel(override val code: Int) : Coded {
+    OFF(0),
+    ERROR(1),
+    WARN(2),
+    INFO(3),
+    DEBUG(4),
+    TRACE(5),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}

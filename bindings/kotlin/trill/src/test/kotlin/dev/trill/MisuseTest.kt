@@ -1,0 +1,73 @@
+package dev.trill
+
+import java.nio.ByteBuffer
+import java.nio.file.Path
+import kotlinx.coroutines.flow.toList
+import kotlinx.coroutines.runBlocking
+import org.junit.jupiter.api.Assertions.assertEquals
+import org.junit.jupiter.api.Assertions.assertFalse
+import org.junit.jupiter.api.Assertions.assertNull
+import org.junit.jupiter.api.Assertions.assertThrows
+import org.junit.jupiter.api.Assertions.assertTrue
+import org.junit.jupiter.api.Test
+import org.junit.jupiter.api.Timeout
+
+/** What an app does wrong becomes an exception that says so. */
+@Timeout(60)
+class MisuseTest {
+    private fun refused(status: Status, text: String, block: suspend () -> Unit) {
+        val refusal = assertThrows(TrillException::class.java) { runBlocking { block() } }
+        assertEquals(status, refusal.status)
+        assertTrue(text in refusal.message!!) { refusal.message }
+    }
+
+    @Test
+    fun `what needs a login says so`() = Engine().use { engine ->
+        assertNull(engine.loggedInUser)
+        assertNull(engine.activeCall)
+        refused(Status.NOT_LOGGED_IN, "Log in") { engine.initiate("bob") }
+        refused(Status.NOT_LOGGED_IN, "Log in") { engine.callLog() }
+    }
+
+    @Test
+    fun `bad arguments are refused with their names`() = Engine().use { engine ->
+        refused(Status.INVALID_ARGUMENT, "URL") { engine.login("no url", "token") }
+        refused(Status.INVALID_ARGUMENT, "worker_threads") { Engine(EngineConfig(workerThreads = 99)).close() }
+        assertThrows(IllegalArgumentException::class.java) { runBlocking { engine.initiate("bob\u0000x") } }
+        val settings = SessionSettings(audioOutputFile = Path.of("/no/such/folder/out.wav"))
+        refused(Status.MEDIA_FILE, "/no/such/folder") { engine.startSession("s", "ws://127.0.0.1:1", "t", settings) }
+    }
+
+    @Test
+    fun `a session that cannot be joined fails with the reason`() = Engine().use { engine ->
+        refused(Status.SERVER_UNREACHABLE, "127.0.0.1") { engine.startSession("s", "ws://127.0.0.1:1", "t") }
+    }
+
+    @Test
+    fun `a closed engine refuses, and its events are over`() {
+        val engine = Engine()
+        engine.close()
+        engine.close()
+        assertEquals(emptyList<Event>(), runBlocking { engine.events.toList() })
+        assertThrows(TrillException::class.java) { runBlocking { engine.login("http://127.0.0.1:1", "t") } }
+    }
+
+    @Test
+    fun `planes that are too small never reach the library`() {
+        val (luma, chroma) = ByteBuffer.allocateDirect(16 * 16) to ByteBuffer.allocateDirect(8 * 8)
+        VideoFrame(16, 16, luma, chroma, chroma)
+        for (make in listOf<() -> VideoFrame>(
+            { VideoFrame(16, 18, luma, chroma, chroma) },
+            { VideoFrame(16, 16, luma, chroma, chroma, strideY = 15) },
+            { VideoFrame(16, 16, luma, chroma, chroma, strideU = 9) },
+            { VideoFrame(16, 16, ByteBuffer.allocate(256), chroma, chroma) },
+            { VideoFrame(0, 16, luma, chroma, chroma) },
+        )) assertThrows(IllegalArgumentException::class.java) { make() }
+    }
+
+    @Test
+    fun `the secret of a session is not in its text`() {
+        val access = SessionAccess("wss://calls.example.com", "secret", java.time.Instant.EPOCH)
+        assertFalse("secret" in "$access")
+    }
+}
