@@ -1,0 +1,45 @@
+import CTrill
+import Foundation
+
+/// The library as a whole.
+public enum Library {
+    public typealias LogSink = @Sendable (_ level: LogLevel, _ target: String, _ message: String) -> Void
+
+    /// Such as "0.1.0".
+    public static var version: String { String(cString: trill_version()) }
+
+    /// Sends the library's log to a function, from the given level on, or nowhere; without this nothing is logged. A later call
+    /// replaces the earlier one. The function runs on any thread, on several at a time, and must neither block nor call the
+    /// library.
+    public static func log(_ level: LogLevel, to sink: LogSink?) throws {
+        try current.set(level, sink)
+    }
+
+    private static let current = CurrentSink()
+}
+
+/// The function that the library logs to; what it replaces is let go only when the library does not use it any more.
+private final class CurrentSink: @unchecked Sendable {
+    private final class Box {
+        let sink: Library.LogSink
+
+        init(_ sink: @escaping Library.LogSink) { self.sink = sink }
+    }
+
+    /// Guards the box.
+    private let lock = NSLock()
+    private var box: Box?
+
+    func set(_ level: LogLevel, _ sink: Library.LogSink?) throws {
+        try lock.withLock {
+            let next = sink.map(Box.init)
+            let userData = next.map { Unmanaged.passUnretained($0).toOpaque() }
+            let function: trill_log_function? = next == nil ? nil : { userData, level, target, message in
+                let box = Unmanaged<Box>.fromOpaque(userData!).takeUnretainedValue()
+                box.sink(LogLevel(code: level), textOrEmpty(target), textOrEmpty(message))
+            }
+            try checked { trill_log_set(level.rawValue, function, userData, &$0) }
+            box = next
+        }
+    }
+}
