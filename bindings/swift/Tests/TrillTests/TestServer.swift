@@ -35,11 +35,9 @@ final class TestServer: @unchecked Sendable {
 
     deinit { stop() }
 
+    /// At once, as a crash does. Foundation's own wait for a process wants a run loop, which a test's thread has not got.
     func stop() {
-        if process.isRunning {
-            process.terminate()
-            process.waitUntilExit()
-        }
+        kill(process.processIdentifier, SIGKILL)
         try? FileManager.default.removeItem(at: folder)
     }
 
@@ -55,7 +53,6 @@ final class TestServer: @unchecked Sendable {
         process.standardOutput = output
         try process.run()
         let text = output.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
         return String(decoding: text, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
     }
 }
