@@ -82,6 +82,13 @@ func onAccess(
     finish(userData, status, access, error)
 }
 
+func onPushedCall(
+    _ userData: UnsafeMutableRawPointer?, _ status: Int32, _ pushed: UnsafePointer<trill_pushed_call>?,
+    _ error: UnsafePointer<trill_error>?
+) {
+    finish(userData, status, pushed, error)
+}
+
 func onStatistics(
     _ userData: UnsafeMutableRawPointer?, _ status: Int32, _ statistics: UnsafePointer<trill_statistics>?,
     _ error: UnsafePointer<trill_error>?

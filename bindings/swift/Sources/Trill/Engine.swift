@@ -142,6 +142,17 @@ public final class Engine: Sendable {
         try await awaitDone { trill_call_clear_active(handle.pointer, onDone, $0, &$1) }
     }
 
+    /// Hands over a push's payload, as the server gave it to the push service, and asks what became of its call. Log in first, or
+    /// at once before it: it waits for a login that is under way.
+    public func call(fromPush payload: Data) async throws -> PushedCall {
+        try await awaitResult(PushedCall.init(raw:)) { userData, error in
+            payload.withUnsafeBytes {
+                let bytes = $0.bindMemory(to: UInt8.self).baseAddress
+                return trill_call_from_push(handle.pointer, bytes, payload.count, onPushedCall, userData, &error)
+            }
+        }
+    }
+
     /// The way into the session of an ongoing call.
     public func sessionToken(for sessionID: String) async throws -> SessionAccess {
         let sessionID = try whole(sessionID)
@@ -194,20 +205,24 @@ public final class Engine: Sendable {
 
     /// A page of this user's call log: the newest, or what the filter says.
     public func callLog(_ filter: CallLogFilter = CallLogFilter()) async throws -> CallLogPage {
-        let (uid, cursor) = try (filter.uid.map(whole), filter.cursor.map(whole))
+        let (uid, guid, cursor) = try (filter.uid.map(whole), filter.guid.map(whole), filter.cursor.map(whole))
         var raw = trill_call_log_filter_init()
         raw.limit = filter.limit
         raw.call_type = filter.type?.rawValue ?? 0
         raw.status = filter.status?.rawValue ?? 0
         raw.direction = filter.direction?.rawValue ?? 0
+        raw.category = filter.category?.rawValue ?? 0
         raw.since_ms = filter.since?.milliseconds ?? 0
         raw.until_ms = filter.until?.milliseconds ?? 0
         return try await awaitResult(CallLogPage.init(raw:)) { userData, error in
             withText(uid) { uid in
-                withText(cursor) { cursor in
-                    raw.uid = uid
-                    raw.cursor = cursor
-                    return trill_call_log_fetch(handle.pointer, &raw, onPage, userData, &error)
+                withText(guid) { guid in
+                    withText(cursor) { cursor in
+                        raw.uid = uid
+                        raw.guid = guid
+                        raw.cursor = cursor
+                        return trill_call_log_fetch(handle.pointer, &raw, onPage, userData, &error)
+                    }
                 }
             }
         }

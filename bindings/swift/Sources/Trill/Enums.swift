@@ -1,3 +1,5 @@
+import CTrill
+
 /// A number of the C interface. Each enum of them ends in `unrecognized`, for what a newer library may say.
 protocol Coded: RawRepresentable<Int32>, CaseIterable {
     static var unrecognized: Self { get }
@@ -68,6 +70,8 @@ public enum EndReason: Int32, Sendable, CaseIterable, Coded {
     case everyoneLeft = 9
     /// The server could not carry the call.
     case failed = 10
+    /// The owner removed the user or the group.
+    case removed = 11
     case unrecognized = -1
 }
 
@@ -153,6 +157,49 @@ public enum SessionEnd: Int32, Sendable, CaseIterable, Coded {
     /// The session never came about; the error says why.
     case joinFailed = 8
     case unrecognized = -1
+}
+
+/// What became of a call that a push announced.
+public enum PushOutcome: Int32, Sendable, CaseIterable, Coded {
+    /// It rings here; `CallEvent.Kind.incomingReceived` tells of it, once.
+    case ringing = 1
+    /// This device is in the call.
+    case inCall = 2
+    /// Another device of this user accepted.
+    case answeredElsewhere = 3
+    /// Another device of this user rejected.
+    case rejectedElsewhere = 4
+    /// It is over: the caller gave up, nobody answered, or it was talked and ended.
+    case over = 5
+    case unrecognized = -1
+}
+
+public enum DeviceKind: Int32, Sendable, CaseIterable, Coded {
+    case microphone = 1
+    case speaker = 2
+    case camera = 3
+    case unrecognized = -1
+}
+
+/// What is done to our voice before it is sent.
+public struct VoiceProcessing: OptionSet, Sendable, Hashable {
+    public let rawValue: Int32
+
+    public init(rawValue: Int32) { self.rawValue = rawValue }
+
+    /// Takes what the speaker plays out of what the microphone hears.
+    public static let echoCancellation = VoiceProcessing(rawValue: TRILL_VOICE_ECHO_CANCELLATION)
+    /// Takes steady noise down.
+    public static let noiseSuppression = VoiceProcessing(rawValue: TRILL_VOICE_NOISE_SUPPRESSION)
+    /// Brings a soft or distant voice to a level that is easy to hear.
+    public static let gainControl = VoiceProcessing(rawValue: TRILL_VOICE_GAIN_CONTROL)
+    /// Takes out what lies below a voice: rumble, wind and hum.
+    public static let highPass = VoiceProcessing(rawValue: TRILL_VOICE_HIGH_PASS)
+
+    /// As C has it: nothing is a number of its own, since 0 stands for the default.
+    var flags: Int32 { isEmpty ? TRILL_VOICE_NONE : rawValue }
+
+    init(flags: Int32) { self.init(rawValue: flags == TRILL_VOICE_NONE ? 0 : flags) }
 }
 
 /// How important a line of the library's log is.

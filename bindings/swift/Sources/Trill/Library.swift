@@ -8,6 +8,25 @@ public enum Library {
     /// Such as "0.1.0".
     public static var version: String { String(cString: trill_version()) }
 
+    /// The machine's devices of a kind, as they are now. It asks the system, which can take a second: not for the main actor.
+    public static func devices(_ kind: DeviceKind) throws -> [Device] {
+        var list: UnsafeMutablePointer<trill_devices>?
+        try checked { trill_devices_list(kind.rawValue, &list, &$0) }
+        defer { trill_devices_free(list) }
+        return list.map { array($0.pointee.devices, $0.pointee.device_count).map { Device(raw: $0) } } ?? []
+    }
+
+    /// Reads who calls out of a push's payload, without a network: for systems that want it shown at once.
+    public static func readWake(_ payload: Data) throws -> Wake {
+        var wake: UnsafeMutablePointer<trill_wake>?
+        try payload.withUnsafeBytes { bytes in
+            let first = bytes.bindMemory(to: UInt8.self).baseAddress
+            try checked { trill_wake_read(first, bytes.count, &wake, &$0) }
+        }
+        defer { trill_wake_free(wake) }
+        return Wake(raw: wake!.pointee)
+    }
+
     /// Sends the library's log to a function, from the given level on, or nowhere; without this nothing is logged. A later call
     /// replaces the earlier one. The function runs on any thread, on several at a time, and must neither block nor call the
     /// library.

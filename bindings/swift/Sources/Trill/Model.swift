@@ -7,6 +7,8 @@ public struct User: Sendable, Hashable {
     public let name: String?
     /// An https URL of a picture.
     public let avatar: String?
+    /// The server owner's own, as JSON, when this is the user that is logged in.
+    public let metadata: String?
 }
 
 /// One call, as it was at one moment. Times are by the server's clock.
@@ -59,6 +61,37 @@ public struct SessionAccess: Sendable, Hashable, CustomStringConvertible, Custom
 
     public var description: String { "SessionAccess(url: \(url), expiresAt: \(expiresAt))" }
     public var customMirror: Mirror { Mirror(self, children: ["url": url, "expiresAt": expiresAt]) }
+}
+
+/// What became of a call that a push announced.
+public struct PushedCall: Sendable, Hashable {
+    public let outcome: PushOutcome
+    /// As it is now.
+    public let call: Call
+}
+
+/// What stands in a push's payload. Nothing of it is proven until `Engine.call(fromPush:)` has asked the server.
+public struct Wake: Sendable, Hashable {
+    /// Whose devices are to ring.
+    public let uid: String
+    public let sessionID: String
+    /// Who calls; without an avatar.
+    public let from: User
+    /// The guid of the group that is called; nil when it is the user alone.
+    public let group: String?
+    public let type: CallType
+    /// When it is of no use any more.
+    public let expiresAt: Date
+}
+
+/// A microphone, a speaker or a camera of the machine's.
+public struct Device: Sendable, Hashable {
+    /// For people.
+    public let name: String
+    /// Names it where names are not unique.
+    public let id: String
+    /// The one that is used when none is named.
+    public let isDefault: Bool
 }
 
 /// One page of the call log.

@@ -42,6 +42,7 @@ extension SessionSettings {
 
     private func setAudio(_ raw: inout trill_session_settings) -> (file: String?, microphone: String?) {
         raw.audio_bitrate_bps = audioBitrate
+        raw.voice_processing = voiceProcessing?.flags ?? 0
         let kind: AudioSourceKind
         var (file, microphone): (String?, String?)
         switch audio {

@@ -13,7 +13,8 @@ extension TrillError {
 
 extension User {
     init(raw user: trill_user) {
-        self.init(uid: textOrEmpty(user.uid), name: text(user.name), avatar: text(user.avatar))
+        self.init(
+            uid: textOrEmpty(user.uid), name: text(user.name), avatar: text(user.avatar), metadata: text(user.metadata))
     }
 }
 
@@ -57,6 +58,31 @@ extension SessionAccess {
     init(raw access: trill_session_access) {
         let expiresAt = Date(milliseconds: access.expires_at_ms)
         self.init(url: textOrEmpty(access.url), token: textOrEmpty(access.token), expiresAt: expiresAt)
+    }
+}
+
+extension PushedCall {
+    init(raw pushed: trill_pushed_call) {
+        self.init(outcome: PushOutcome(code: pushed.outcome), call: Call(raw: pushed.call.pointee))
+    }
+}
+
+extension Wake {
+    init(raw wake: trill_wake) {
+        self.init(
+            uid: textOrEmpty(wake.uid),
+            sessionID: textOrEmpty(wake.session_id),
+            from: User(raw: wake.from.pointee),
+            group: text(wake.group),
+            type: CallType(code: wake.call_type),
+            expiresAt: Date(milliseconds: wake.expires_at_ms)
+        )
+    }
+}
+
+extension Device {
+    init(raw device: trill_device) {
+        self.init(name: textOrEmpty(device.name), id: textOrEmpty(device.id), isDefault: device.is_default != 0)
     }
 }
 

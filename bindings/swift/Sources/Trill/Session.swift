@@ -36,6 +36,20 @@ public final class Session: Sendable {
         }
     }
 
+    /// What is done to our voice.
+    public var voiceProcessing: VoiceProcessing {
+        get throws {
+            var flags: Int32 = 0
+            try checked { trill_session_voice_processing(handle.pointer, id, &flags, &$0) }
+            return VoiceProcessing(flags: flags)
+        }
+    }
+
+    /// Says what is done to our voice from the next 20 ms on.
+    public func setVoiceProcessing(_ processing: VoiceProcessing) throws {
+        try checked { trill_session_set_voice_processing(handle.pointer, id, processing.flags, &$0) }
+    }
+
     /// Leaves it. After that none of its handlers runs any more. Takes 2 s at most.
     public func end() async throws {
         try await awaitDone { trill_session_end(handle.pointer, id, onDone, $0, &$1) }

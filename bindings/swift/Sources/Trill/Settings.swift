@@ -51,6 +51,8 @@ public struct SessionSettings: Sendable {
     public var audio = AudioSource.none
     /// 6,000 to 510,000 bit/s; 0 for 32,000.
     public var audioBitrate: UInt32 = 0
+    /// What is done to our voice. Nil: all of it to a microphone's, nothing to any other source's.
+    public var voiceProcessing: VoiceProcessing?
     public var video = VideoSource.none
     /// The largest picture sent, in pixels, and the size of the test picture; 0 for 1280 x 720.
     public var videoWidth: UInt32 = 0
@@ -88,8 +90,11 @@ public struct CallLogFilter: Sendable {
     public var type: CallType?
     public var status: CallStatus?
     public var direction: Direction?
+    public var category: Category?
     /// Calls with this other user.
     public var uid: String?
+    /// Calls of this group.
+    public var guid: String?
     /// Initiated at or after this time.
     public var since: Date?
     /// Initiated before this time.

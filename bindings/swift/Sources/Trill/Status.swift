@@ -66,6 +66,8 @@ public enum Status: Int32, Sendable, CaseIterable {
     case deviceReplaced = -213
     /// The group has no other members to call.
     case emptyGroup = -214
+    /// The owner of the server removed this user.
+    case userRemoved = -215
     /// This engine is not in a session of that id.
     case sessionNotFound = -300
     /// No such participant is in the session.

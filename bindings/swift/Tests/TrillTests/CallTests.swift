@@ -125,6 +125,11 @@ private func status(_ body: () async throws -> Void) async -> Status? {
 
     private func talk(_ hers: Session, _ his: Session) async throws {
         #expect(try hers.participants.map(\.identity) == ["alice", "bob"])
+        try his.setVoiceProcessing([.highPass, .gainControl])
+        #expect(try his.voiceProcessing == [.highPass, .gainControl])
+        try his.setVoiceProcessing([])
+        #expect(try his.voiceProcessing == [])
+
         let statistics = try await hers.statistics()
         #expect(statistics.sent.count == 2 && statistics.received.count == 2)
         #expect(statistics.received.allSatisfy { $0.identity == "bob" && $0.packets > 0 })

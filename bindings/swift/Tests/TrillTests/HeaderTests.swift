@@ -25,7 +25,7 @@ import Testing
     @Test func eachStatusHasItsNumber() {
         var theirs = numbers.filter { $0.key.hasPrefix("STATUS_") }
         theirs["STATUS_OK"] = nil
-        #expect(theirs == named("STATUS", Status.self, except: .unrecognized))
+        expectSame(theirs, named("STATUS", Status.self, except: .unrecognized))
     }
 
     @Test func eachEnumHasTheNumbersOfTheHeader() {
@@ -35,11 +35,20 @@ import Testing
             coded("PARTY_STATE", PartyState.self), coded("REJECT", RejectReason.self), coded("DIRECTION", Direction.self),
             coded("TRACK_KIND", TrackKind.self), coded("SOURCE", Source.self), coded("QUALITY", Quality.self),
             coded("SESSION_END", SessionEnd.self), coded("LOG", LogLevel.self), coded("EVENT", EventKind.self),
+            coded("PUSH_OUTCOME", PushOutcome.self), coded("DEVICE_KIND", DeviceKind.self),
             coded("AUDIO_SOURCE", AudioSourceKind.self), coded("VIDEO_SOURCE", VideoSourceKind.self),
         ].reduce(into: [:]) { $0.merge($1) { first, _ in first } }
-        var theirs = numbers.filter { !$0.key.hasPrefix("STATUS_") }
+        // Those of the voice are the header's own.
+        var theirs = numbers.filter { !$0.key.hasPrefix("STATUS_") && !$0.key.hasPrefix("VOICE_") }
         #expect(theirs.removeValue(forKey: "ABI_VERSION") == Int32(trill_abi_version()))
-        #expect(theirs == ours)
+        expectSame(theirs, ours)
+    }
+
+    private func expectSame(_ theirs: [String: Int32], _ ours: [String: Int32]) {
+        #expect(!theirs.isEmpty)
+        let names = Set(theirs.keys).union(ours.keys)
+        let different = names.filter { theirs[$0] != ours[$0] }.sorted()
+        #expect(different.isEmpty, "not the same in the header and here")
     }
 
     private func coded<E: Coded>(_ prefix: String, _ type: E.Type) -> [String: Int32] {

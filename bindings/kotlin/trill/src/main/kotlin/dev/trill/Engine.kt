@@ -7,6 +7,7 @@ import dev.trill.internal.CallOptionsStruct
 import dev.trill.internal.EngineCallbacksStruct
 import dev.trill.internal.EngineConfigStruct
 import dev.trill.internal.ResultFunction
+import dev.trill.internal.SizeT
 import dev.trill.internal.Subscribers
 import dev.trill.internal.await
 import dev.trill.internal.awaitResult
@@ -18,6 +19,7 @@ import dev.trill.internal.library
 import dev.trill.internal.readAccess
 import dev.trill.internal.readCall
 import dev.trill.internal.readPage
+import dev.trill.internal.readPushedCall
 import dev.trill.internal.readUser
 import dev.trill.internal.sized
 import dev.trill.internal.subscribersOfEngines
@@ -133,6 +135,14 @@ class Engine(config: EngineConfig = EngineConfig()) : AutoCloseable {
     suspend fun clearActiveCall() =
         await { done, userData, error -> library.trill_call_clear_active(handle, done, userData, error) }
 
+    /**
+     * Hands over a push's payload, as the server gave it to the push service, and asks what became of its call. Log in first, or
+     * at once before it: it waits for a login that is under way.
+     */
+    suspend fun callFromPush(payload: ByteArray): PushedCall = awaitResult(::readPushedCall) { done, userData, error ->
+        library.trill_call_from_push(handle, payload, SizeT(payload.size.toLong()), done, userData, error)
+    }
+
     /** The way into the session of an ongoing call. */
     suspend fun sessionToken(sessionId: String): SessionAccess = awaitResult(::readAccess) { done, userData, error ->
         library.trill_session_token(handle, sessionId.whole(), done, userData, error)
@@ -184,6 +194,8 @@ class Engine(config: EngineConfig = EngineConfig()) : AutoCloseable {
             since_ms = filter.since?.toEpochMilli() ?: 0
             until_ms = filter.until?.toEpochMilli() ?: 0
             cursor = filter.cursor?.whole()
+            category = filter.category?.code ?: 0
+            guid = filter.guid?.whole()
         }
         return awaitResult(::readPage) { done, userData, error ->
             library.trill_call_log_fetch(handle, struct, done, userData, error)

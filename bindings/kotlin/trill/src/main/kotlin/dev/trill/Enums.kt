@@ -87,6 +87,9 @@ enum class EndReason(override val code: Int) : Coded {
 
     /** The server could not carry the call. */
     FAILED(10),
+
+    /** The owner removed the user or the group. */
+    REMOVED(11),
     UNRECOGNIZED(UNRECOGNIZED_CODE),
 }
 
@@ -188,6 +191,56 @@ enum class SessionEnd(override val code: Int) : Coded {
     JOIN_FAILED(8),
     UNRECOGNIZED(UNRECOGNIZED_CODE),
 }
+
+/** What became of a call that a push announced. */
+enum class PushOutcome(override val code: Int) : Coded {
+    /** It rings here; [CallEvent.IncomingReceived] tells of it, once. */
+    RINGING(1),
+
+    /** This device is in the call. */
+    IN_CALL(2),
+
+    /** Another device of this user accepted. */
+    ANSWERED_ELSEWHERE(3),
+
+    /** Another device of this user rejected. */
+    REJECTED_ELSEWHERE(4),
+
+    /** It is over: the caller gave up, nobody answered, or it was talked and ended. */
+    OVER(5),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
+enum class DeviceKind(override val code: Int) : Coded {
+    MICROPHONE(1),
+    SPEAKER(2),
+    CAMERA(3),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
+/** What can be done to our voice before it is sent. */
+enum class VoiceProcessing(internal val flag: Int) {
+    /** Takes what the speaker plays out of what the microphone hears. */
+    ECHO_CANCELLATION(1),
+
+    /** Takes steady noise down. */
+    NOISE_SUPPRESSION(2),
+
+    /** Brings a soft or distant voice to a level that is easy to hear. */
+    GAIN_CONTROL(4),
+
+    /** Takes out what lies below a voice: rumble, wind and hum. */
+    HIGH_PASS(8);
+
+    internal companion object {
+        /** Nothing is done; 0 stands for the default. */
+        const val NONE = 16
+
+        fun of(flags: Int): Set<VoiceProcessing> = entries.filter { flags and it.flag != 0 }.toSet()
+    }
+}
+
+internal fun Set<VoiceProcessing>.flags(): Int = if (isEmpty()) VoiceProcessing.NONE else sumOf { it.flag }
 
 /** How important a line of the library's log is. */
 enum class LogLevel(override val code: Int) : Coded {

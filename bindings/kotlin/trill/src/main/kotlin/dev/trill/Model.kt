@@ -4,7 +4,15 @@ import java.time.Instant
 import kotlin.time.Duration
 
 /** A user as others see it. */
-data class User(val uid: String, /** For people. */ val name: String?, /** An https URL of a picture. */ val avatar: String?)
+data class User(
+    val uid: String,
+    /** For people. */
+    val name: String?,
+    /** An https URL of a picture. */
+    val avatar: String?,
+    /** The server owner's own, as JSON, when this is the user that is logged in. */
+    val metadata: String?,
+)
 
 /** One call, as it was at one moment. Times are by the server's clock. */
 data class Call(
@@ -56,6 +64,33 @@ data class SessionAccess(
 ) {
     override fun toString(): String = "SessionAccess(url=$url, expiresAt=$expiresAt)"
 }
+
+/** What became of a call that a push announced. */
+data class PushedCall(val outcome: PushOutcome, /** As it is now. */ val call: Call)
+
+/** What stands in a push's payload. Nothing of it is proven until [Engine.callFromPush] has asked the server. */
+data class Wake(
+    /** Whose devices are to ring. */
+    val uid: String,
+    val sessionId: String,
+    /** Who calls; without an avatar. */
+    val from: User,
+    /** The guid of the group that is called; null when it is the user alone. */
+    val group: String?,
+    val type: CallType,
+    /** When it is of no use any more. */
+    val expiresAt: Instant,
+)
+
+/** A microphone, a speaker or a camera of the machine's. */
+data class Device(
+    /** For people. */
+    val name: String,
+    /** Names it where names are not unique. */
+    val id: String,
+    /** The one that is used when none is named. */
+    val isDefault: Boolean,
+)
 
 /** One page of the call log. */
 data class CallLogPage(

@@ -2,6 +2,7 @@ package dev.trill
 
 import com.sun.jna.Pointer
 import com.sun.jna.StringArray
+import com.sun.jna.ptr.IntByReference
 import dev.trill.internal.ParticipantsStruct
 import dev.trill.internal.SizeT
 import dev.trill.internal.address
@@ -46,6 +47,16 @@ class Session internal constructor(
             library::trill_participants_free,
             { ParticipantsStruct(it).readAll().run { readParticipants(participants, participant_count) } },
         ) { out, error -> library.trill_session_participants(engine, id, out, error) }
+
+    /** What is done to our voice, from the next 20 ms on. */
+    var voiceProcessing: Set<VoiceProcessing>
+        get() {
+            val out = IntByReference()
+            checked { error -> library.trill_session_voice_processing(engine, id, out, error) }
+            return VoiceProcessing.of(out.value)
+        }
+        set(value) =
+            checked { error -> library.trill_session_set_voice_processing(engine, id, value.flags(), error) }
 
     /** Leaves it. After that no function of its [MediaCallbacks] runs any more. Takes 2 s at most. */
     suspend fun end() = await { done, userData, error -> library.trill_session_end(engine, id, done, userData, error) }

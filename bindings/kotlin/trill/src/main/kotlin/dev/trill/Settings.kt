@@ -75,6 +75,8 @@ data class SessionSettings(
     val audio: AudioSource = AudioSource.None,
     /** 6,000 to 510,000 bit/s; 0 for 32,000. */
     val audioBitrate: Int = 0,
+    /** What is done to our voice. Null: all of it to a microphone's, nothing to any other source's. */
+    val voiceProcessing: Set<VoiceProcessing>? = null,
     val video: VideoSource = VideoSource.None,
     /** The largest picture sent, in pixels, and the size of the test picture; 0 for 1280 x 720. */
     val videoWidth: Int = 0,
@@ -106,8 +108,11 @@ data class CallLogFilter(
     val type: CallType? = null,
     val status: CallStatus? = null,
     val direction: Direction? = null,
+    val category: Category? = null,
     /** Calls with this other user. */
     val uid: String? = null,
+    /** Calls of this group. */
+    val guid: String? = null,
     /** Initiated at or after this time. */
     val since: Instant? = null,
     /** Initiated before this time. */

@@ -103,6 +103,9 @@ enum class Status(val code: Int) {
     /** The group has no other members to call. */
     EMPTY_GROUP(-214),
 
+    /** The owner of the server removed this user. */
+    USER_REMOVED(-215),
+
     /** This engine is not in a session of that id. */
     SESSION_NOT_FOUND(-300),
 

@@ -1,9 +1,13 @@
 package dev.trill
 
 import dev.trill.internal.LogFunction
+import dev.trill.internal.SizeT
 import dev.trill.internal.checked
 import dev.trill.internal.library
 import dev.trill.internal.onNativeThreads
+import dev.trill.internal.readDevices
+import dev.trill.internal.readWake
+import dev.trill.internal.taken
 import dev.trill.internal.textOrEmpty
 
 /** The library as a whole. */
@@ -12,6 +16,19 @@ object Trill {
 
     /** Of the library, such as "0.1.0". */
     val version: String get() = library.trill_version()
+
+    /**
+     * The machine's devices of a kind, as they are now. It asks the system, which can take a second: not for the thread that
+     * draws.
+     */
+    fun devices(kind: DeviceKind): List<Device> = taken(library::trill_devices_free, ::readDevices) { out, error ->
+        library.trill_devices_list(kind.code, out, error)
+    }
+
+    /** Reads who calls out of a push's payload, without a network: for systems that want it shown at once. */
+    fun readWake(payload: ByteArray): Wake = taken(library::trill_wake_free, ::readWake) { out, error ->
+        library.trill_wake_read(payload, SizeT(payload.size.toLong()), out, error)
+    }
 
     /**
      * Sends the library's log to a function, from the given level on; without this nothing is logged. A later call replaces the

@@ -98,6 +98,11 @@ class CallTest {
         assertTrue((seen.y.get(0).toInt() and 0xff) in 180..220) { "a light grey became ${seen.y.get(0)}" }
 
         assertEquals(listOf("alice", "bob"), hers.participants.map { it.identity })
+        his.voiceProcessing = setOf(VoiceProcessing.HIGH_PASS, VoiceProcessing.GAIN_CONTROL)
+        assertEquals(setOf(VoiceProcessing.HIGH_PASS, VoiceProcessing.GAIN_CONTROL), his.voiceProcessing)
+        his.voiceProcessing = emptySet()
+        assertEquals(emptySet<VoiceProcessing>(), his.voiceProcessing)
+
         val statistics = hers.statistics()
         assertEquals(2, statistics.sent.size)
         assertTrue(statistics.received.all { it.identity == "bob" && it.packets > 0 })

@@ -12,11 +12,14 @@ import dev.trill.internal.CallStruct
 import dev.trill.internal.DataStruct
 import dev.trill.internal.EngineCallbacksStruct
 import dev.trill.internal.EngineConfigStruct
+import dev.trill.internal.DeviceStruct
+import dev.trill.internal.DevicesStruct
 import dev.trill.internal.ErrorStruct
 import dev.trill.internal.EventKind
 import dev.trill.internal.EventStruct
 import dev.trill.internal.ParticipantStruct
 import dev.trill.internal.ParticipantsStruct
+import dev.trill.internal.PushedCallStruct
 import dev.trill.internal.ReceivedTrackStruct
 import dev.trill.internal.SentTrackStruct
 import dev.trill.internal.SessionAccessStruct
@@ -29,6 +32,7 @@ import dev.trill.internal.TrillLibrary
 import dev.trill.internal.UserStruct
 import dev.trill.internal.VideoFrameStruct
 import dev.trill.internal.VideoSourceKind
+import dev.trill.internal.WakeStruct
 import java.nio.file.Files
 import java.nio.file.Path
 import kotlin.enums.EnumEntries
@@ -63,11 +67,13 @@ class HeaderTest {
         "EVENT" to enumEntries<EventKind>(),
         "AUDIO_SOURCE" to enumEntries<AudioSourceKind>(),
         "VIDEO_SOURCE" to enumEntries<VideoSourceKind>(),
+        "PUSH_OUTCOME" to enumEntries<PushOutcome>(),
+        "DEVICE_KIND" to enumEntries<DeviceKind>(),
     )
 
     private val structs: List<Structure> = listOf(
         ErrorStruct(null), EngineConfigStruct(), EngineCallbacksStruct(), DataStruct(null), EventStruct(null),
-        UserStruct(null), CallOptionsStruct(), CallPartyStruct(null), CallStruct(null), SessionAccessStruct(null),
+        UserStruct(null), PushedCallStruct(null), WakeStruct(null), DeviceStruct(null), DevicesStruct(null), CallOptionsStruct(), CallPartyStruct(null), CallStruct(null), SessionAccessStruct(null),
         SessionSettingsStruct(), SessionCallbacksStruct(), TrackStruct(null), ParticipantStruct(null),
         ParticipantsStruct(null), SpeakerStruct(null), VideoFrameStruct(), AudioFrameStruct(null), SentTrackStruct(null),
         ReceivedTrackStruct(null), StatisticsStruct(null), CallLogFilterStruct(), CallLogPageStruct(null),
@@ -84,8 +90,9 @@ class HeaderTest {
         val ours = enums.flatMap { (prefix, entries) ->
             entries.filter { it.name != "UNRECOGNIZED" }.map { "${prefix}_${it.name}" to (it as Coded).code }
         }.toMap()
+        val voice = VoiceProcessing.entries.associate { "VOICE_${it.name}" to it.flag } + ("VOICE_NONE" to VoiceProcessing.NONE)
         val theirs = numbers.filterKeys { !it.startsWith("STATUS_") } - "ABI_VERSION"
-        assertEquals(theirs.toSortedMap(), ours.toSortedMap())
+        assertEquals(theirs.toSortedMap(), (ours + voice).toSortedMap())
         assertEquals(numbers["ABI_VERSION"], ABI_VERSION)
     }
 

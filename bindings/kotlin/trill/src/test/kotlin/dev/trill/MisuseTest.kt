@@ -2,6 +2,8 @@ package dev.trill
 
 import java.nio.ByteBuffer
 import java.nio.file.Path
+import java.time.Instant
+import java.util.Base64
 import kotlinx.coroutines.flow.toList
 import kotlinx.coroutines.runBlocking
 import org.junit.jupiter.api.Assertions.assertEquals
@@ -66,8 +68,28 @@ class MisuseTest {
     }
 
     @Test
+    fun `a push's payload is read without a network, and what is none is refused`() {
+        val claims = """{"use":"wake","exp":1,"sub":"bob","sessionId":"s1","from":{"uid":"alice"},"type":"VIDEO"}"""
+        val body = Base64.getUrlEncoder().withoutPadding().encodeToString(claims.encodeToByteArray())
+        val wake = Trill.readWake("h.$body.s".encodeToByteArray())
+        assertEquals(listOf("bob", "s1", "alice"), listOf(wake.uid, wake.sessionId, wake.from.uid))
+        assertEquals(CallType.VIDEO to Instant.ofEpochSecond(1), wake.type to wake.expiresAt)
+        refused(Status.MALFORMED, "") { Trill.readWake(byteArrayOf(1, 2, 3)) }
+        Engine().use { refused(Status.NOT_LOGGED_IN, "Log in") { it.callFromPush("h.$body.s".encodeToByteArray()) } }
+    }
+
+    @Test
+    fun `devices are listed, or it is said why not`() {
+        for (kind in listOf(DeviceKind.MICROPHONE, DeviceKind.SPEAKER, DeviceKind.CAMERA)) {
+            // Machines of tests have none of them, or any.
+            assertTrue(Trill.devices(kind).all { it.name.isNotEmpty() && it.id.isNotEmpty() })
+        }
+        refused(Status.INVALID_ARGUMENT, "kind") { Trill.devices(DeviceKind.UNRECOGNIZED) }
+    }
+
+    @Test
     fun `the secret of a session is not in its text`() {
-        val access = SessionAccess("wss://calls.example.com", "secret", java.time.Instant.EPOCH)
+        val access = SessionAccess("wss://calls.example.com", "secret", Instant.EPOCH)
         assertFalse("secret" in "$access")
     }
 }

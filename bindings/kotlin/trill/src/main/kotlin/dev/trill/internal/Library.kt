@@ -6,6 +6,7 @@ import com.sun.jna.Library
 import com.sun.jna.Native
 import com.sun.jna.Pointer
 import com.sun.jna.StringArray
+import com.sun.jna.ptr.IntByReference
 import com.sun.jna.ptr.PointerByReference
 
 /** trill.h, function by function. Strings are UTF-8; every `error` is optional there and always asked for here. */
@@ -109,6 +110,23 @@ internal interface TrillLibrary : Library {
         error: PointerByReference,
     ): Int
 
+    fun trill_call_from_push(
+        engine: Pointer,
+        payload: ByteArray,
+        payloadSize: SizeT,
+        done: ResultFunction,
+        userData: Pointer,
+        error: PointerByReference,
+    ): Int
+
+    fun trill_wake_read(payload: ByteArray, payloadSize: SizeT, out: PointerByReference, error: PointerByReference): Int
+
+    fun trill_wake_free(wake: Pointer?)
+
+    fun trill_devices_list(kind: Int, out: PointerByReference, error: PointerByReference): Int
+
+    fun trill_devices_free(devices: Pointer?)
+
     fun trill_session_start(
         engine: Pointer,
         sessionId: String,
@@ -169,6 +187,20 @@ internal interface TrillLibrary : Library {
         destinationCount: SizeT,
         done: DoneFunction,
         userData: Pointer,
+        error: PointerByReference,
+    ): Int
+
+    fun trill_session_set_voice_processing(
+        engine: Pointer,
+        sessionId: String,
+        processing: Int,
+        error: PointerByReference,
+    ): Int
+
+    fun trill_session_voice_processing(
+        engine: Pointer,
+        sessionId: String,
+        out: IntByReference,
         error: PointerByReference,
     ): Int
 

@@ -9,6 +9,7 @@ import dev.trill.Playback
 import dev.trill.SessionSettings
 import dev.trill.VideoFrame
 import dev.trill.VideoSource
+import dev.trill.flags
 import java.lang.ref.Reference
 import java.nio.ByteBuffer
 
@@ -68,6 +69,7 @@ internal fun SessionSettings.toStruct(): SessionSettingsStruct = SessionSettings
 
 private fun SessionSettings.setAudio(it: SessionSettingsStruct) {
     it.audio_bitrate_bps = audioBitrate
+    it.voice_processing = voiceProcessing?.flags() ?: 0
     when (audio) {
         AudioSource.None -> it.audio_source = AudioSourceKind.NONE.code
         is AudioSource.Tone -> {

@@ -6,7 +6,9 @@ import dev.trill.Call
 import dev.trill.CallLogPage
 import dev.trill.CallParty
 import dev.trill.DataMessage
+import dev.trill.Device
 import dev.trill.Participant
+import dev.trill.PushedCall
 import dev.trill.ReceivedTrack
 import dev.trill.SentTrack
 import dev.trill.SessionAccess
@@ -17,6 +19,7 @@ import dev.trill.TrillException
 import dev.trill.User
 import dev.trill.VideoFrame
 import dev.trill.VideoStatistics
+import dev.trill.Wake
 import dev.trill.coded
 import java.nio.ByteBuffer
 import java.time.Instant
@@ -38,7 +41,9 @@ internal fun readError(pointer: Pointer): TrillException =
     ErrorStruct(pointer).readAll().let { TrillException(it.status, it.message.textOrEmpty()) }
 
 internal fun readUser(pointer: Pointer): User =
-    UserStruct(pointer).readAll().let { User(it.uid.textOrEmpty(), it.name.text(), it.avatar.text()) }
+    UserStruct(pointer).readAll().let {
+        User(it.uid.textOrEmpty(), it.name.text(), it.avatar.text(), it.metadata.text())
+    }
 
 internal fun readCall(pointer: Pointer): Call = CallStruct(pointer).readAll().let {
     Call(
@@ -72,6 +77,26 @@ internal fun readCall(pointer: Pointer): Call = CallStruct(pointer).readAll().le
 
 internal fun readAccess(pointer: Pointer): SessionAccess = SessionAccessStruct(pointer).readAll().let {
     SessionAccess(it.url.textOrEmpty(), it.token.textOrEmpty(), Instant.ofEpochMilli(it.expires_at_ms))
+}
+
+internal fun readPushedCall(pointer: Pointer): PushedCall =
+    PushedCallStruct(pointer).readAll().let { PushedCall(coded(it.outcome), readCall(checkNotNull(it.call))) }
+
+internal fun readWake(pointer: Pointer): Wake = WakeStruct(pointer).readAll().let {
+    Wake(
+        uid = it.uid.textOrEmpty(),
+        sessionId = it.session_id.textOrEmpty(),
+        from = readUser(checkNotNull(it.from)),
+        group = it.group.text(),
+        type = coded(it.call_type),
+        expiresAt = Instant.ofEpochMilli(it.expires_at_ms),
+    )
+}
+
+internal fun readDevices(pointer: Pointer): List<Device> = DevicesStruct(pointer).readAll().let { list ->
+    readArray(list.devices, list.device_count, ::DeviceStruct) {
+        Device(it.name.textOrEmpty(), it.id.textOrEmpty(), it.is_default != 0)
+    }
 }
 
 internal fun readPage(pointer: Pointer): CallLogPage = CallLogPageStruct(pointer).readAll().let { page ->

@@ -86,11 +86,12 @@ internal class EventStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var session_end = 0
 }
 
-@Structure.FieldOrder("uid", "name", "avatar")
+@Structure.FieldOrder("uid", "name", "avatar", "metadata")
 internal class UserStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var uid: Pointer? = null
     @JvmField var name: Pointer? = null
     @JvmField var avatar: Pointer? = null
+    @JvmField var metadata: Pointer? = null
 }
 
 @Structure.FieldOrder("struct_size", "receiver_type", "category", "timeout_s", "metadata")
@@ -137,6 +138,35 @@ internal class CallStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var metadata: Pointer? = null
 }
 
+@Structure.FieldOrder("outcome", "call")
+internal class PushedCallStruct(pointer: Pointer?) : Struct(pointer) {
+    @JvmField var outcome = 0
+    @JvmField var call: Pointer? = null
+}
+
+@Structure.FieldOrder("uid", "session_id", "from", "group", "call_type", "expires_at_ms")
+internal class WakeStruct(pointer: Pointer?) : Struct(pointer) {
+    @JvmField var uid: Pointer? = null
+    @JvmField var session_id: Pointer? = null
+    @JvmField var from: Pointer? = null
+    @JvmField var group: Pointer? = null
+    @JvmField var call_type = 0
+    @JvmField var expires_at_ms = 0L
+}
+
+@Structure.FieldOrder("name", "id", "is_default")
+internal class DeviceStruct(pointer: Pointer?) : Struct(pointer) {
+    @JvmField var name: Pointer? = null
+    @JvmField var id: Pointer? = null
+    @JvmField var is_default = 0
+}
+
+@Structure.FieldOrder("devices", "device_count")
+internal class DevicesStruct(pointer: Pointer?) : Struct(pointer) {
+    @JvmField var devices: Pointer? = null
+    @JvmField var device_count = SizeT()
+}
+
 @Structure.FieldOrder("url", "token", "expires_at_ms")
 internal class SessionAccessStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var url: Pointer? = null
@@ -149,7 +179,7 @@ internal class SessionAccessStruct(pointer: Pointer?) : Struct(pointer) {
     "audio_channels", "audio_bitrate_bps", "video_source", "video_looped", "video_file", "video_width",
     "video_height", "video_fps", "video_bitrate_bps", "audio_only", "start_audio_muted", "start_video_paused",
     "audio_output_file", "video_output_folder", "manual_subscribe", "reconnect_timeout_ms", "microphone", "camera",
-    "play", "speaker",
+    "play", "speaker", "voice_processing",
 )
 internal class SessionSettingsStruct : Struct(null) {
     @JvmField var struct_size = SizeT()
@@ -178,6 +208,7 @@ internal class SessionSettingsStruct : Struct(null) {
     @JvmField var camera: String? = null
     @JvmField var play = 0
     @JvmField var speaker: String? = null
+    @JvmField var voice_processing = 0
 }
 
 @Structure.FieldOrder(
@@ -349,7 +380,8 @@ internal class StatisticsStruct(pointer: Pointer?) : Struct(pointer) {
 }
 
 @Structure.FieldOrder(
-    "struct_size", "limit", "call_type", "status", "direction", "uid", "since_ms", "until_ms", "cursor",
+    "struct_size", "limit", "call_type", "status", "direction", "uid", "since_ms", "until_ms", "cursor", "category",
+    "guid",
 )
 internal class CallLogFilterStruct : Struct(null) {
     @JvmField var struct_size = SizeT()
@@ -361,6 +393,8 @@ internal class CallLogFilterStruct : Struct(null) {
     @JvmField var since_ms = 0L
     @JvmField var until_ms = 0L
     @JvmField var cursor: String? = null
+    @JvmField var category = 0
+    @JvmField var guid: String? = null
 }
 
 @Structure.FieldOrder("calls", "call_count", "next", "previous")
