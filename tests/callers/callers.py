@@ -1,4 +1,4 @@
-"""The example callers of C, C++, Kotlin and Swift call each other through a server on loopback, and a browser page joins them.
+"""The example callers of C, C++, Kotlin and Swift call each other and a browser page through a server on loopback.
 
     callers.py TRILL FOLDER        FOLDER has what scripts/lib/callers built
 
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TRILL, FOLDER = sys.argv[1:3]
@@ -52,6 +53,13 @@ class Program:
                     raise AssertionError(f"{self.name} did not tell of {what}; it told:\n{told}")
         return found
 
+    def expect_media_of(self, who):
+        self.expect(f"the voice of {who}", f"^{who} (is|can be) heard")
+        self.expect(f"the pictures of {who}", f"^{who} (is|can be) seen")
+
+    def expect_end(self):
+        self.expect("the end", "(is over|^over)")
+
     def close(self):
         self.process.kill()
         self.process.wait()
@@ -67,13 +75,12 @@ class Caller(Program):
         "swift": ["bash", f"{ROOT}/scripts/lib/swift", f"{FOLDER}/../swift/build/debug/trill-caller"],
     }
 
-    def __init__(self, language, server, callee=None):
-        self.callee = callee
+    def __init__(self, language, server):
         super().__init__(language, self.COMMANDS[language] + [server.url, server.token("user", language)])
         self.expect("its login", f"logged in as {language}")
 
-    def call(self):
-        self.say(f"video {self.callee}")
+    def call(self, how, who):
+        self.say(f"{how} {who}")
 
     def accept(self, caller):
         self.expect("the call", f"{caller} calls")
@@ -87,11 +94,15 @@ class CppCaller(Program):
     """C++'s caller, which is told on its command line: it calls as soon as it is there, or accepts."""
 
     def __init__(self, server, callee=None):
-        todo = ["call", callee, str(PATIENCE)] if callee else ["answer"]
+        # Against others it talks until they hang up; a page does not.
+        todo = ["call", callee, "2" if callee == "page" else str(PATIENCE)] if callee else ["answer"]
         super().__init__("cpp", [f"{FOLDER}/cpp_caller", server.url, server.token("user", "cpp"), *todo])
         self.expect("its login", "logged in as cpp")
 
-    def call(self):
+    def call(self, how, who):
+        pass
+
+    def hang_up(self):
         pass
 
     def accept(self, caller):
@@ -99,19 +110,26 @@ class CppCaller(Program):
 
 
 class Page(Program):
-    """livekit-client in headless Chromium, as in tests/interop."""
+    """livekit-client in headless Chromium, as in tests/interop: a device that accepts the first call."""
 
-    def __init__(self, server, room):
+    def __init__(self, server):
         modules = os.path.join(os.path.dirname(FOLDER), "interop/node/node_modules")
         super().__init__(
-            "page", ["node", f"{ROOT}/tests/interop/peer.mjs", server.url.replace("http", "ws"),
-                     server.token("session", room, "page"), "--tone", "880"], {"MODULES": modules})
+            "page", ["node", f"{ROOT}/tests/interop/peer.mjs", server.url, server.token("user", "page"), "--answer",
+                     "--tone", "880"], {"MODULES": modules})
+        self.event("its login", lambda e: e["event"] == "logged_in")
+
+    def accept(self, caller):
+        pass
 
     def expect_media_of(self, who):
         self.event(f"the tone of {who}", lambda e: e["event"] == "audio" and e["participant"] == who
                    and abs(e["hz"] - 440) < 14 and e["level"] > -30)
         self.event(f"the pictures of {who}", lambda e: e["event"] == "video" and e["participant"] == who
                    and e["frames"] >= 5)
+
+    def expect_end(self):
+        self.event("the end", lambda e: e["event"] in ("call_ended", "ended", "disconnected"))
 
     def event(self, what, matches):
         self.expect(what, None, lambda line: line.startswith("{") and matches(json.loads(line)))
@@ -136,6 +154,16 @@ class Server:
     def token(self, *what):
         return subprocess.run([TRILL, "token", *what, "--dev"], check=True, capture_output=True, text=True).stdout.strip()
 
+    def make_group(self, guid, members):
+        token = self.token("admin", "test")
+        for path, body in [(f"groups/{guid}", {"name": guid})] + [
+                part for uid in members
+                for part in ((f"users/{uid}", {"name": uid}), (f"groups/{guid}/members/{uid}", None))]:
+            request = urllib.request.Request(
+                f"{self.url}/v1/{path}", method="PUT", data=json.dumps(body).encode() if body else b"",
+                headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+            urllib.request.urlopen(request).close()
+
     def newest_call(self, uid):
         logs = [TRILL, "logs", "--dev", "--server", self.url, "--as", uid, "--limit", "1", "--json"]
         return json.loads(subprocess.run(logs, check=True, capture_output=True, text=True).stdout)["calls"][0]
@@ -145,56 +173,77 @@ class Server:
         self.process.wait()
 
 
-def call(caller, callee, with_page):
-    with tempfile.TemporaryDirectory() as folder:
-        opened = [server := Server(folder)]
-        try:
-            opened.append(other := CppCaller(server) if callee == "cpp" else Caller(callee, server))
-            opened.append(one := CppCaller(server, callee) if caller == "cpp" else Caller(caller, server, callee))
-            one.call()
-            other.accept(caller)
-            one.expect("the answer", f"{callee} accepted")
-            for program, peer in ((one, callee), (other, caller)):
-                program.expect(f"{peer}'s voice", f"^{peer} (is|can be) heard")
-                program.expect(f"{peer}'s pictures", f"^{peer} (is|can be) seen")
-            if with_page:
-                opened.append(page := Page(server, server.newest_call(caller)["sessionId"]))
-                for who in (caller, callee):
-                    page.expect_media_of(who)
-                for program in (one, other):
-                    program.expect("the page's voice", "^page (is|can be) heard")
-                    program.expect("the page's pictures", "^page (is|can be) seen")
-            # C++'s caller would hang up by itself, but later.
-            (other if caller == "cpp" else one).hang_up()
-            for program in (one, other):
-                program.expect("the end", "(is over|^over)")
-            if with_page:
-                page.event("the end", lambda e: e["event"] in ("disconnected", "left"))
-            logged = server.newest_call(callee)
-            assert logged["endReason"] == "hung_up", f"the log says {logged}"
-        finally:
-            for program in reversed(opened):
-                program.close()
+def hear_and_see(programs):
+    """Each hears and sees each other."""
+    for program in programs:
+        for other in programs:
+            if program is not other:
+                program.expect_media_of(other.name)
+
+
+def call(opened, server, caller, callee):
+    opened.append(other := callee_of(callee, server))
+    opened.append(one := CppCaller(server, callee) if caller == "cpp" else Caller(caller, server))
+    one.call("video", callee)
+    other.accept(caller)
+    one.expect("the answer", f"{callee} accepted")
+    hear_and_see([one, other])
+    # C++'s caller would hang up by itself, but later; a page has no button for it.
+    (other if caller == "cpp" and callee != "page" else one).hang_up()
+    for program in (one, other):
+        program.expect_end()
+    logged = server.newest_call(caller)
+    assert logged["endReason"] == "hung_up", f"the log says {logged}"
+
+
+def group_call(opened, server, caller, callee):
+    server.make_group("team", [caller, callee, "page"])
+    opened.append(other := Caller(callee, server))
+    opened.append(page := Page(server))
+    opened.append(one := Caller(caller, server))
+    one.call("group", "team")
+    other.accept(caller)
+    hear_and_see([one, other, page])
+    # One leaves, and the others go on; then all leave.
+    one.hang_up()
+    other.expect("that one left", f"{caller} is gone")
+    page.event("that one left", lambda e: e["event"] == "participant_left" and e["participant"] == caller)
+    other.hang_up()
+    other.expect_end()
+    page.event("that the other left", lambda e: e["event"] == "participant_left" and e["participant"] == callee)
+
+
+def callee_of(name, server):
+    return {"cpp": CppCaller, "page": Page}.get(name, lambda server: Caller(name, server))(server)
 
 
 def main():
     passed = failed = 0
-    for caller, callee, with_page in (
-        ("kotlin", "swift", True),
-        ("c", "cpp", True),
-        ("swift", "c", False),
-        ("c", "kotlin", False),
-        ("kotlin", "cpp", False),
-        ("cpp", "swift", False),
+    for how, caller, callee in (
+        (group_call, "kotlin", "swift"),
+        (call, "kotlin", "swift"),
+        (call, "swift", "c"),
+        (call, "c", "kotlin"),
+        (call, "c", "cpp"),
+        (call, "kotlin", "cpp"),
+        (call, "cpp", "swift"),
+        (call, "c", "page"),
+        (call, "cpp", "page"),
     ):
-        name, begin = f"{caller} calls {callee}{', and a page joins' if with_page else ''}", time.monotonic()
-        try:
-            call(caller, callee, with_page)
-            passed += 1
-            print(f"ok    {name} ({time.monotonic() - begin:.1f} s)", flush=True)
-        except Exception as error:
-            failed += 1
-            print(f"FAIL  {name}: {error}", flush=True)
+        name = f"{caller} calls {callee}" if how is call else f"{caller} calls a group of {callee} and a page"
+        begin, opened = time.monotonic(), []
+        with tempfile.TemporaryDirectory() as folder:
+            opened.append(server := Server(folder))
+            try:
+                how(opened, server, caller, callee)
+                passed += 1
+                print(f"ok    {name} ({time.monotonic() - begin:.1f} s)", flush=True)
+            except Exception as error:
+                failed += 1
+                print(f"FAIL  {name}: {error}", flush=True)
+            finally:
+                for program in reversed(opened):
+                    program.close()
     print(f"{passed} passed, {failed} failed")
     return failed != 0
 

@@ -1,6 +1,6 @@
 // A participant on livekit-client in headless Chromium, for interop tests.
 //
-//     node peer.mjs URL TOKEN [--tone HZ] [--no-audio] [--no-video]
+//     node peer.mjs URL TOKEN [--tone HZ] [--no-audio] [--no-video] [--answer]
 //
 // Prints and obeys what peer.py does; see README.md in this folder. MODULES names the folder that npm installed into.
 
@@ -69,9 +69,13 @@ try {
   });
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
   await page.waitForFunction(() => window.act);
+  const [given, token] = process.argv.slice(2);
+  const access = flag("--answer")
+    ? await page.evaluate(([server, token]) => window.answer(server, token), [given, token])
+    : { url: given, token };
   await page.evaluate((options) => window.join(options), {
-    url: process.argv[2],
-    token: process.argv[3],
+    url: access.url,
+    token: access.token,
     tone: Number(value("--tone", "440")),
     audio: !flag("--no-audio"),
     video: !flag("--no-video"),

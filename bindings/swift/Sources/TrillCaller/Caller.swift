@@ -3,8 +3,8 @@ import Trill
 
 /// A telephone in a terminal. It logs in, calls and is called, and shows levels and statistics while people talk.
 ///
-/// Commands, one a line: call USER, video USER, accept, reject, busy, cancel, mute, unmute, h (hang up), log, s (statistics),
-/// quit.
+/// Commands, one a line: call USER, video USER, group GROUP, accept, reject, busy, cancel, mute, unmute, h (hang up), log,
+/// s (statistics), quit.
 @main
 struct Caller {
     static func main() async {

@@ -18,8 +18,9 @@ actor Phone {
             switch (words[0], words.dropFirst().first, call?.sessionID) {
             case ("call", let who?, _): try await dial(who, .audio)
             case ("video", let who?, _): try await dial(who, .video)
+            case ("group", let group?, _): try await dial(group, .video, .group)
             case ("log", _, _): for call in try await engine.callLog().calls { say("  \(describe(call))") }
-            case (_, _, nil): say("there is no call; commands: call USER, video USER, log, quit")
+            case (_, _, nil): say("there is no call; commands: call USER, video USER, group GROUP, log, quit")
             case ("accept", _, let id?): try await start(engine.accept(id))
             case ("reject", _, let id?): try await engine.reject(id)
             case ("busy", _, let id?): try await engine.reject(id, reason: .busy)
@@ -54,7 +55,8 @@ actor Phone {
             say("it rings")
         case .outgoingAccepted:
             say("\(event.by ?? "somebody") accepted")
-            await complaining("the session did not start") { try await start(event.call) }
+            // Of a group each member accepts for itself.
+            if session == nil { await complaining("the session did not start") { try await start(event.call) } }
         default:
             if call?.sessionID == event.call.sessionID { (call, session) = (nil, nil) }
             say("the call is over: \(describe(event.call))")
@@ -77,8 +79,10 @@ actor Phone {
         }
     }
 
-    private func dial(_ who: String, _ type: CallType) async throws {
-        let dialled = try await engine.initiate(who, type: type)
+    private func dial(_ who: String, _ type: CallType, _ receiver: ReceiverType = .user) async throws {
+        var options = CallOptions()
+        options.receiverType = receiver
+        let dialled = try await engine.initiate(who, type: type, options: options)
         if dialled.status == .initiated {
             call = dialled
             say("calling \(who)")

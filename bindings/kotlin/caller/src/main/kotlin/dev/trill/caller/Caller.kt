@@ -20,8 +20,8 @@ private const val USAGE =
 /**
  * A telephone in a terminal. It logs in, calls and is called, and shows levels and statistics while people talk.
  *
- * Commands, one a line: call USER, video USER, accept, reject, busy, cancel, mute, unmute, h (hang up), log, s (statistics),
- * quit. All of the telephone runs in one event loop, the one of runBlocking.
+ * Commands, one a line: call USER, video USER, group GROUP, accept, reject, busy, cancel, mute, unmute, h (hang up), log,
+ * s (statistics), quit. All of the telephone runs in one event loop, the one of runBlocking.
  */
 fun main(args: Array<String>) {
     if (args.size < 2) giveUp(USAGE)

@@ -2,11 +2,13 @@ package dev.trill.caller
 
 import dev.trill.Call
 import dev.trill.CallEvent
+import dev.trill.CallOptions
 import dev.trill.CallStatus
 import dev.trill.CallType
 import dev.trill.Engine
 import dev.trill.Event
 import dev.trill.LoginEvent
+import dev.trill.ReceiverType
 import dev.trill.RejectReason
 import dev.trill.Session
 import dev.trill.SessionEvent
@@ -26,8 +28,9 @@ class Phone(private val engine: Engine, private val settings: SessionSettings) {
         when {
             command == "call" && who.isNotEmpty() -> dial(who, CallType.AUDIO)
             command == "video" && who.isNotEmpty() -> dial(who, CallType.VIDEO)
+            command == "group" && who.isNotEmpty() -> dial(who, CallType.VIDEO, ReceiverType.GROUP)
             command == "log" -> engine.callLog().calls.forEach { println("  ${describe(it)}") }
-            current == null -> println("there is no call; commands: call USER, video USER, log, quit")
+            current == null -> println("there is no call; commands: call USER, video USER, group GROUP, log, quit")
             command == "accept" -> start(engine.accept(current))
             command == "reject" -> engine.reject(current)
             command == "busy" -> engine.reject(current, RejectReason.BUSY)
@@ -48,7 +51,8 @@ class Phone(private val engine: Engine, private val settings: SessionSettings) {
             is CallEvent.OutgoingRinging -> println("it rings")
             is CallEvent.OutgoingAccepted -> {
                 println("${event.by} accepted")
-                complain("the session did not start") { start(event.call) }
+                // Of a group each member accepts for itself.
+                if (session == null) complain("the session did not start") { start(event.call) }
             }
             is CallEvent -> over(event.call)
             is SessionEvent.Connected -> println("connected")
@@ -67,8 +71,8 @@ class Phone(private val engine: Engine, private val settings: SessionSettings) {
         }
     }
 
-    private suspend fun dial(who: String, type: CallType) {
-        val dialled = engine.initiate(who, type)
+    private suspend fun dial(who: String, type: CallType, receiver: ReceiverType = ReceiverType.USER) {
+        val dialled = engine.initiate(who, type, CallOptions(receiverType = receiver))
         if (dialled.status == CallStatus.INITIATED) {
             call = dialled
             println("calling $who")
