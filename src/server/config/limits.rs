@@ -15,7 +15,7 @@ pub struct LimitConfig {
     pub devices_per_user: usize,
     /// Calls of one user that ring or are ongoing at a time. Default 16.
     pub open_calls_per_user: usize,
-    /// Members of one group. Default 256.
+    /// Members of one group. Default 256. One with more than `participants` cannot be called.
     pub group_size: usize,
     /// Participants in one session. Default 100.
     pub participants: usize,

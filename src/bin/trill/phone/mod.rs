@@ -311,14 +311,16 @@ fn words(event: &Event) -> Option<String> {
         Event::Login(LoginEvent::LoggedIn { user }) => format!("logged in as {}", user.uid),
         Event::Login(LoginEvent::Reconnecting { error }) => format!("connection lost, trying again: {error}"),
         Event::Login(_) => return None,
-        Event::Call(CallEvent { kind, call, .. }) => {
+        Event::Call(CallEvent { kind, call, by }) => {
             let (from, to) = (&call.initiator.uid, &call.receiver.id);
+            // Of a group it is one member who rings or answers.
+            let who = by.as_ref().map_or(to.as_str(), |by| by.uid.as_str());
             match kind {
                 Kind::IncomingReceived => format!("{from} calls ({})", call.call_type.name().to_lowercase()),
-                Kind::OutgoingRinging => format!("it rings at {to}"),
-                Kind::OutgoingAccepted => format!("{to} accepted"),
-                Kind::OutgoingRejected => format!("{to} does not want to talk now"),
-                Kind::OutgoingBusy => format!("{to} is busy"),
+                Kind::OutgoingRinging => format!("it rings at {who}"),
+                Kind::OutgoingAccepted => format!("{who} accepted"),
+                Kind::OutgoingRejected => format!("{who} does not want to talk now"),
+                Kind::OutgoingBusy => format!("{who} is busy"),
                 Kind::OutgoingUnanswered => format!("{to} does not answer"),
                 Kind::IncomingCancelled => format!("{from} has stopped calling"),
                 Kind::AnsweredElsewhere => "answered on another device".into(),
