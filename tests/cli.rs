@@ -2,7 +2,8 @@
 #![cfg(feature = "cli")]
 
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -107,6 +108,24 @@ fn serve(folder: &tempfile::TempDir, http: &str, udp: &str) -> (Trill, String, S
 }
 
 impl Server {
+    /// The owner's backend asks for something, without looking at the answer's body.
+    fn put(&self, path: &str, body: &str) {
+        let token = String::from_utf8(run(&["token", "admin", "backend", "--dev"]).stdout).unwrap();
+        let mut connection = TcpStream::connect(&self.http).unwrap();
+        write!(
+            connection,
+            "PUT {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            self.http,
+            token.trim(),
+            body.len(),
+        )
+        .unwrap();
+        let mut answer = String::new();
+        connection.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 20"), "{path}: {answer}");
+    }
+
     /// As a crash does it, and a supervisor after it.
     fn kill_and_restart(&mut self) {
         self.process.signal("-KILL");
@@ -151,6 +170,43 @@ fn a_call_from_one_terminal_to_another_is_in_both_logs() {
     server.process.wait_for("stopped");
     assert!(server.process.ended_well());
     assert!(server.folder.path().join("calls.db").exists());
+}
+
+#[test]
+fn a_group_rings_and_who_hangs_up_leaves_the_others_talking() {
+    let server = server();
+    server.put("/v1/groups/team", r#"{"name": "Team"}"#);
+    for uid in ["alice", "bob", "carol"] {
+        server.put(&format!("/v1/users/{uid}"), "{}");
+        server.put(&format!("/v1/groups/team/members/{uid}"), "");
+    }
+    let start = |uid, first: &[&str], rest: &[&str]| {
+        let me = ["--dev", "--as", uid, "--server", &server.url];
+        Trill::start(&[first, &me, &SILENT, rest, &["--json"]].concat())
+    };
+    let mut members = ["bob", "carol"].map(|uid| start(uid, &["answer"], &["--once"]));
+    members.iter().for_each(|member| drop(member.wait_for("logged_in")));
+    let mut alice = start("alice", &["call", "team", "--group"], &[]);
+    for telephone in members.iter().chain([&alice]) {
+        // Each hears both others.
+        telephone.wait_for("first_audio");
+        telephone.wait_for("first_audio");
+    }
+    alice.interrupt();
+    let summary = alice.wait_for("summary");
+    assert_eq!(summary["call"]["status"], "ongoing", "{summary}");
+    assert!(alice.ended_well());
+    for member in &members {
+        assert_eq!(member.wait_for("participant_left")["participant"]["identity"], "alice");
+    }
+    let [bob, carol] = &mut members;
+    bob.interrupt();
+    assert!(bob.ended_well());
+    // It is over when the last one leaves.
+    carol.interrupt();
+    let summary = carol.wait_for("summary");
+    assert_eq!((&summary["call"]["status"], &summary["call"]["endReason"]), (&"ended".into(), &"everyone_left".into()));
+    assert!(carol.ended_well());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use trill::base::{Error, ErrorCode, Result};
 use trill::engine::Event;
 use trill::ringing::wire::RejectReason;
-use trill::ringing::{Call, CallEventKind, CallStatus, CallType, PushOutcome};
+use trill::ringing::{Call, CallEventKind, CallType, PushOutcome};
 
 /// Wait for calls and answer them
 ///
@@ -141,7 +141,8 @@ fn ask(phone: &mut Phone, call: &mut Call) -> Result<Option<Decision>> {
         match phone.next()? {
             Happening::Event(Event::Call(event)) if event.call.session_id == call.session_id => {
                 *call = event.call;
-                if call.status != CallStatus::Initiated {
+                // A group's call rings on when another member has taken it.
+                if !call.rings_for(&phone.uid) {
                     return Ok(None);
                 }
             }

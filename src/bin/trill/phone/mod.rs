@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use trill::base::{DeviceId, Error, ErrorCode, Result, SessionId};
+use trill::base::{DeviceId, Error, ErrorCode, Result, SessionId, Uid};
 use trill::engine::{Engine, EngineConfig, Event, EventQueue, LoginEvent, NoEvent, SessionStats};
 use trill::ringing::{Call, CallEvent, CallStatus, CallType};
 use trill::session::{SessionEvent, TrackSource};
@@ -65,6 +65,8 @@ enum Key {
 
 struct Phone {
     engine: Engine,
+    /// Who is logged in.
+    uid: Uid,
     events: EventQueue,
     media: Media,
     duration: Option<Duration>,
@@ -116,9 +118,9 @@ impl Phone {
         }
         let token = client.token()?;
         let (engine, events) = Engine::with_queue(config)?;
-        engine.log_in(&client.server, token).wait()?;
+        let uid = engine.log_in(&client.server, token).wait()?.uid;
         let live = LiveLine::new(!json);
-        let phone = Self { engine, events, keys: keyboard(), signals, live, session: None, media, duration, json };
+        let phone = Self { engine, uid, events, keys: keyboard(), signals, live, session: None, media, duration, json };
         // The login's own event stands in the queue already.
         if let Ok(event) = phone.events.next(LOOK) {
             phone.tell(&event);
@@ -151,7 +153,7 @@ impl Phone {
     /// Carries a call from where it is to its end.
     fn talk(&mut self, call: &mut Call) -> Result<()> {
         let mut hung_up: Option<Instant> = None;
-        while !call.status.is_over() {
+        while !self.is_over_here(call) {
             match self.next()? {
                 Happening::Event(Event::Call(event)) if event.call.session_id == call.session_id => {
                     let was = std::mem::replace(call, event.call);
@@ -174,13 +176,20 @@ impl Phone {
             }
             if hung_up.is_some_and(|since| since.elapsed() > LAST_EVENT) {
                 *call = self.engine.call(&call.session_id).wait()?;
+                hung_up = Some(Instant::now());
             }
         }
         Ok(())
     }
 
+    /// Over for everyone, or for this user, who has left a group's call that goes on.
+    fn is_over_here(&self, call: &Call) -> bool {
+        let in_it = || call.participant(&self.uid).is_some_and(|party| party.is_in_call());
+        call.status.is_over() || (call.status == CallStatus::Ongoing && !in_it())
+    }
+
     /// Joins the session of an accepted call. When that fails the call is ended: nobody shall wait for us in it.
-    fn join(&mut self, call: &Call) -> Result<()> {
+    fn join(&mut self, call: &mut Call) -> Result<()> {
         let joined = self.try_join(call);
         if joined.is_err() {
             self.session = None;
@@ -208,8 +217,9 @@ impl Phone {
         }
     }
 
-    /// Ends the call, whatever it is at; a call that is over already is as good. The call's last event follows.
-    fn hang_up(&mut self, call: &Call) -> Result<()> {
+    /// Ends the call, or this user's part in a group's, whatever it is at; a call that is over already is as good, and its
+    /// last event follows.
+    fn hang_up(&mut self, call: &mut Call) -> Result<()> {
         self.measure();
         self.note("hanging_up", "hanging up", json!({}));
         let ended = match self.engine.end_call(&call.session_id).wait() {
@@ -219,13 +229,15 @@ impl Phone {
             other => other,
         };
         match ended {
-            Err(error) if error.code() != ErrorCode::AlreadyEnded => Err(error),
-            _ => Ok(()),
+            Ok(ended) => *call = ended,
+            Err(error) if error.code() == ErrorCode::AlreadyEnded => {}
+            Err(error) => return Err(error),
         }
+        Ok(())
     }
 
     /// The session is over, and the call, as far as is known here, is not: without media there is no call.
-    fn session_failed(&mut self, call: &Call, error: Error) -> Result<()> {
+    fn session_failed(&mut self, call: &mut Call, error: Error) -> Result<()> {
         // The room is closed when a call ends: its last event is on the way.
         if error.code() == ErrorCode::RoomClosed {
             return Ok(());
