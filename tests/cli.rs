@@ -154,6 +154,9 @@ fn a_call_from_one_terminal_to_another_is_in_both_logs() {
     }
     let statistics = alice.wait_for("statistics");
     assert!(statistics["statistics"]["received"].as_array().is_some_and(|tracks| tracks.len() == 2), "{statistics}");
+    for telephone in [&bob, &alice] {
+        assert_eq!(telephone.wait_for("ended")["call"]["endReason"], "hung_up");
+    }
     let summary = alice.wait_for("summary");
     assert_eq!(summary["call"]["status"], "ended");
     assert_eq!(summary["call"]["endReason"], "hung_up");

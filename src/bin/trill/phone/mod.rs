@@ -217,8 +217,8 @@ impl Phone {
         }
     }
 
-    /// Ends the call, or this user's part in a group's, whatever it is at; a call that is over already is as good, and its
-    /// last event follows.
+    /// Ends the call, or this user's part in a group's, whatever it is at; a call that is over already is as good. The last
+    /// event of a call that is over follows, and is waited for: who reads the events shall see it.
     fn hang_up(&mut self, call: &mut Call) -> Result<()> {
         self.measure();
         self.note("hanging_up", "hanging up", json!({}));
@@ -229,7 +229,9 @@ impl Phone {
             other => other,
         };
         match ended {
-            Ok(ended) => *call = ended,
+            // Out of a group's call, that goes on.
+            Ok(ended) if !ended.status.is_over() => *call = ended,
+            Ok(_) => {}
             Err(error) if error.code() == ErrorCode::AlreadyEnded => {}
             Err(error) => return Err(error),
         }
