@@ -144,7 +144,6 @@ impl Ringing {
 }
 
 /// What the owner's changes of users and groups mean for calls. Each returns when the machine will know of it.
-#[allow(dead_code, reason = "for the admin API")]
 impl Ringing {
     /// After the store has forgotten the user: out of its calls at once, its devices logged out.
     pub(super) async fn remove_user(&self, uid: Uid) -> Result<()> {

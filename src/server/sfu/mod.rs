@@ -171,6 +171,13 @@ impl Sfu {
         self.inner.settings.metrics.clone()
     }
 
+    /// A bug in that room.
+    #[cfg(test)]
+    pub(super) async fn plant_panic(&self, room: &SessionId) {
+        let sent = self.inner.open(room).unwrap().send(driver::Command::Panic).await;
+        assert!(sent.is_ok());
+    }
+
     /// Ends a room for everybody in it. Nothing happens when there is none of that name.
     pub async fn close_room(&self, room: &SessionId, reason: CloseReason) {
         if let Some(handle) = self.inner.find(room) {
