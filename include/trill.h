@@ -559,6 +559,21 @@ int32_t trill_engine_next_event(trill_engine *engine,
 /** The last event of a session. Sets session_end, and error when there is more to say. */
 #define TRILL_EVENT_SESSION_ENDED 219
 
+/**
+ * One of our own devices, or what the app put in its place, works, is lost or has failed; the session goes on. Sets device
+ * and device_state; device_name of the one that works, or error, that says why none does.
+ */
+#define TRILL_EVENT_DEVICE_CHANGED 220
+
+/** It works: for the first time, again, or in the place of another. */
+#define TRILL_DEVICE_STATE_IN_USE 1
+
+/** None works: there is silence, or no picture, until one is found. */
+#define TRILL_DEVICE_STATE_LOST 2
+
+/** None works, and none is looked for. */
+#define TRILL_DEVICE_STATE_FAILED 3
+
 /** We left. */
 #define TRILL_SESSION_END_LEFT 1
 
@@ -633,6 +648,12 @@ struct trill_event {
     int32_t quality;
     /** TRILL_SESSION_END_*. */
     int32_t session_end;
+    /** TRILL_DEVICE_KIND_*. */
+    int32_t device;
+    /** TRILL_DEVICE_STATE_*. */
+    int32_t device_state;
+    /** NULL when none works. */
+    const char *device_name;
 };
 
 /** Frees an event that trill_engine_next_event gave; NULL is fine. Any thread. Not for events that a callback was lent. */
@@ -1200,6 +1221,9 @@ void trill_wake_free(trill_wake *wake);
 
 #define TRILL_DEVICE_KIND_CAMERA 3
 
+/** Where a participant's picture goes to. In events only: there is nothing to list. */
+#define TRILL_DEVICE_KIND_VIDEO_OUTPUT 4
+
 /** One device of the machine's. */
 struct trill_device {
     /** For people. Never NULL. */
@@ -1221,7 +1245,7 @@ struct trill_devices {
  * Lists the devices of a kind, as they are now. It asks the system, which can take a second: not for the thread that draws,
  * nor inside callbacks.
  *
- * kind: TRILL_DEVICE_KIND_*.
+ * kind: TRILL_DEVICE_KIND_MICROPHONE, TRILL_DEVICE_KIND_SPEAKER or TRILL_DEVICE_KIND_CAMERA.
  * out: set to the list, which trill_devices_free frees. It is empty when there are none.
  *
  * Status: TRILL_STATUS_DEVICE_UNAVAILABLE (the system does not tell), TRILL_STATUS_NOT_SUPPORTED (a library built without

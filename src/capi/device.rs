@@ -11,6 +11,8 @@ use std::ffi::c_char;
 pub const TRILL_DEVICE_KIND_MICROPHONE: i32 = 1;
 pub const TRILL_DEVICE_KIND_SPEAKER: i32 = 2;
 pub const TRILL_DEVICE_KIND_CAMERA: i32 = 3;
+/// Where a participant's picture goes to. In events only: there is nothing to list.
+pub const TRILL_DEVICE_KIND_VIDEO_OUTPUT: i32 = 4;
 
 /// One device of the machine's.
 #[repr(C)]
@@ -34,7 +36,7 @@ pub struct trill_devices {
 /// Lists the devices of a kind, as they are now. It asks the system, which can take a second: not for the thread that draws,
 /// nor inside callbacks.
 ///
-/// kind: TRILL_DEVICE_KIND_*.
+/// kind: TRILL_DEVICE_KIND_MICROPHONE, TRILL_DEVICE_KIND_SPEAKER or TRILL_DEVICE_KIND_CAMERA.
 /// out: set to the list, which trill_devices_free frees. It is empty when there are none.
 ///
 /// Status: TRILL_STATUS_DEVICE_UNAVAILABLE (the system does not tell), TRILL_STATUS_NOT_SUPPORTED (a library built without

@@ -5,13 +5,16 @@
 
 use super::arena::{Arena, Owned};
 use super::call::trill_call;
+use super::device::{
+    TRILL_DEVICE_KIND_CAMERA, TRILL_DEVICE_KIND_MICROPHONE, TRILL_DEVICE_KIND_SPEAKER, TRILL_DEVICE_KIND_VIDEO_OUTPUT,
+};
 use super::library::trill_error;
 use super::login::trill_user;
 use super::participant::{quality_number, trill_participant, trill_speaker, trill_track};
 use crate::base::{Error, TrackId};
 use crate::engine::{Event, LoginEvent};
 use crate::ringing::{CallEvent, CallEventKind};
-use crate::session::{DataMessage, SessionEndReason, SessionEvent};
+use crate::session::{DataMessage, DeviceState, MediaDevice, SessionEndReason, SessionEvent};
 use std::ffi::c_char;
 use std::ptr;
 
@@ -84,6 +87,16 @@ pub const TRILL_EVENT_SESSION_RECONNECTED: i32 = 217;
 pub const TRILL_EVENT_SESSION_ERROR: i32 = 218;
 /// The last event of a session. Sets session_end, and error when there is more to say.
 pub const TRILL_EVENT_SESSION_ENDED: i32 = 219;
+/// One of our own devices, or what the app put in its place, works, is lost or has failed; the session goes on. Sets device
+/// and device_state; device_name of the one that works, or error, that says why none does.
+pub const TRILL_EVENT_DEVICE_CHANGED: i32 = 220;
+
+/// It works: for the first time, again, or in the place of another.
+pub const TRILL_DEVICE_STATE_IN_USE: i32 = 1;
+/// None works: there is silence, or no picture, until one is found.
+pub const TRILL_DEVICE_STATE_LOST: i32 = 2;
+/// None works, and none is looked for.
+pub const TRILL_DEVICE_STATE_FAILED: i32 = 3;
 
 /// We left.
 pub const TRILL_SESSION_END_LEFT: i32 = 1;
@@ -152,6 +165,12 @@ pub struct trill_event {
     pub quality: i32,
     /// TRILL_SESSION_END_*.
     pub session_end: i32,
+    /// TRILL_DEVICE_KIND_*.
+    pub device: i32,
+    /// TRILL_DEVICE_STATE_*.
+    pub device_state: i32,
+    /// NULL when none works.
+    pub device_name: *const c_char,
 }
 
 /// Frees an event that trill_engine_next_event gave; NULL is fine. Any thread. Not for events that a callback was lent.
@@ -193,6 +212,9 @@ impl trill_event {
             height: 0,
             quality: 0,
             session_end: 0,
+            device: 0,
+            device_state: 0,
+            device_name: ptr::null(),
         }
     }
 
@@ -314,6 +336,21 @@ impl trill_event {
             }
             SessionEvent::Reconnecting => Self::of(TRILL_EVENT_SESSION_RECONNECTING),
             SessionEvent::Reconnected => Self::of(TRILL_EVENT_SESSION_RECONNECTED),
+            SessionEvent::DeviceChanged { device, state, name, error } => Self {
+                device: match device {
+                    MediaDevice::Microphone => TRILL_DEVICE_KIND_MICROPHONE,
+                    MediaDevice::Speaker => TRILL_DEVICE_KIND_SPEAKER,
+                    MediaDevice::Camera => TRILL_DEVICE_KIND_CAMERA,
+                    MediaDevice::VideoOutput => TRILL_DEVICE_KIND_VIDEO_OUTPUT,
+                },
+                device_state: match state {
+                    DeviceState::InUse => TRILL_DEVICE_STATE_IN_USE,
+                    DeviceState::Lost => TRILL_DEVICE_STATE_LOST,
+                    DeviceState::Failed => TRILL_DEVICE_STATE_FAILED,
+                },
+                device_name: arena.optional(name.as_deref()),
+                ..Self::error(TRILL_EVENT_DEVICE_CHANGED, error.as_ref(), arena)
+            },
             SessionEvent::Error { error } => Self::error(TRILL_EVENT_SESSION_ERROR, Some(error), arena),
             SessionEvent::Ended { reason, error } => Self {
                 session_end: session_end_number(*reason),

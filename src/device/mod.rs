@@ -10,6 +10,7 @@
 #[cfg(feature = "devices")]
 pub mod camera;
 mod custom;
+pub mod kept;
 mod pace;
 mod png;
 mod resample;

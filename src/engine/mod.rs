@@ -28,10 +28,11 @@ use self::delivery::EventThread;
 use self::session::SessionHandle;
 use self::shared::{Login, Shared, on_ring_event};
 use crate::base::{Error, ErrorCode, Result, SessionId, TrackId};
+use crate::device::kept::DevicePolicy;
 use crate::processing::VoiceProcessing;
 use crate::ringing::wire::{Initiate, RejectReason, SessionAccess};
 use crate::ringing::{Call, LogFilter, LogPage, PushedCall, User};
-use crate::session::{OutgoingData, Participant, TrackSource};
+use crate::session::{MediaDevice, OutgoingData, Participant, TrackSource};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -219,7 +220,9 @@ impl Engine {
     /// in; media connects meanwhile. `session` names it in events and in later calls; for a call it is the call's
     /// session id, and when that call ends so does the session.
     ///
-    /// Errors: `already_joined`, `server_unreachable`, `tls_refused`, `token_*`, `media_file`, `device_unavailable`.
+    /// Errors: `already_joined`, `server_unreachable`, `tls_refused`, `token_*`, `media_file`, `invalid_argument`. A
+    /// microphone, speaker or camera that does not work is no error: [`SessionEvent::DeviceChanged`](crate::session::SessionEvent) tells of it, and it
+    /// is used as soon as it does.
     pub fn start_session(
         &self,
         session: &SessionId,
@@ -258,6 +261,25 @@ impl Engine {
     /// What is done to our voice in a session. Errors: `session_not_found`.
     pub fn voice_processing(&self, session: &SessionId) -> Result<VoiceProcessing> {
         Ok(self.shared.running(session)?.voice_processing())
+    }
+
+    /// Takes another of the machine's microphones, speakers or cameras from now on: that of a name or id (see
+    /// [`crate::device`]), or the default one. What comes of it is told as [`SessionEvent::DeviceChanged`](crate::session::SessionEvent).
+    /// Errors: `session_not_found`, `device_unavailable` when the session was started with something else in its place.
+    pub fn choose_device(
+        &self,
+        session: &SessionId,
+        device: MediaDevice,
+        name: Option<String>,
+        policy: DevicePolicy,
+    ) -> Result<()> {
+        self.shared.running(session)?.choose_device(device, name, policy)
+    }
+
+    /// How loud one of the machine's microphones or speakers is in a session: 0 to 4, 1 is unchanged.
+    /// Errors: `invalid_argument`, and as [`choose_device`](Self::choose_device).
+    pub fn set_volume(&self, session: &SessionId, device: MediaDevice, volume: f32) -> Result<()> {
+        self.shared.running(session)?.set_volume(device, volume)
     }
 
     /// Takes our track of that source back, for good. Errors: `session_not_found`, `track_not_found`.

@@ -1,6 +1,6 @@
 //! What is done to a voice, and how that is changed while it speaks.
 
-use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 
 const ECHO_CANCELLATION: u8 = 1;
 const NOISE_SUPPRESSION: u8 = 2;
@@ -38,19 +38,31 @@ impl Default for VoiceProcessing {
 
 /// [`VoiceProcessing`] that can be changed from any thread at any time; the next frame is processed so.
 #[derive(Debug)]
-pub struct VoiceControl(AtomicU8);
+pub struct VoiceControl {
+    parts: AtomicU8,
+    relearn: AtomicBool,
+}
 
 impl VoiceControl {
     pub fn new(processing: VoiceProcessing) -> Self {
-        Self(AtomicU8::new(bits(processing)))
+        Self { parts: AtomicU8::new(bits(processing)), relearn: AtomicBool::new(false) }
     }
 
     pub fn set(&self, processing: VoiceProcessing) {
-        self.0.store(bits(processing), Relaxed);
+        self.parts.store(bits(processing), Relaxed);
+    }
+
+    /// Another microphone or speaker is used: the echo is learnt anew, from the next frame on.
+    pub fn relearn_echo(&self) {
+        self.relearn.store(true, Relaxed);
+    }
+
+    pub(super) fn take_relearn(&self) -> bool {
+        self.relearn.swap(false, Relaxed)
     }
 
     pub fn processing(&self) -> VoiceProcessing {
-        let bits = self.0.load(Relaxed);
+        let bits = self.parts.load(Relaxed);
         VoiceProcessing {
             echo_cancellation: bits & ECHO_CANCELLATION != 0,
             noise_suppression: bits & NOISE_SUPPRESSION != 0,

@@ -35,6 +35,9 @@ impl VoiceProcessor {
 
     /// Processes the next captured frame in place.
     pub fn process(&mut self, frame: &mut AudioFrame) {
+        if self.control.take_relearn() {
+            self.resume();
+        }
         let wanted = self.control.processing();
         if wanted != self.applied {
             self.fresh |= !self.applied.echo_cancellation;

@@ -83,6 +83,15 @@ pub enum SessionEvent {
     /// The connection broke; it is being restored. Sending and receiving may stop meanwhile.
     Reconnecting,
     Reconnected,
+    /// One of our own devices, or what the app put in its place, works, is lost, or has failed; the session goes on.
+    DeviceChanged {
+        device: MediaDevice,
+        state: DeviceState,
+        /// Of the one that works.
+        name: Option<String>,
+        /// Why it does not work, and what to do.
+        error: Option<Error>,
+    },
     /// Something failed, and the session goes on without it; the message says what.
     Error {
         error: Error,
@@ -92,6 +101,31 @@ pub enum SessionEvent {
         reason: SessionEndReason,
         error: Option<Error>,
     },
+}
+
+/// What an end of ours is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MediaDevice {
+    Microphone,
+    Speaker,
+    Camera,
+    /// Where a participant's picture goes to.
+    VideoOutput,
+}
+
+/// What became of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DeviceState {
+    /// It works: for the first time, again, or in the place of another.
+    InUse,
+    /// None works: there is silence, or no picture, until one is found.
+    Lost,
+    /// None works, and none is looked for. A device can be chosen anew; a file is over.
+    Failed,
 }
 
 /// One who speaks.

@@ -15,7 +15,7 @@ mod sdp;
 mod settings;
 
 pub use data::{DataMessage, MAX_DATA_PAYLOAD, OutgoingData};
-pub use event::{SessionEndReason, SessionEvent, Speaker};
+pub use event::{DeviceState, MediaDevice, SessionEndReason, SessionEvent, Speaker};
 pub use machine::{
     ConnectRequest, ConnectionState, IceServer, Output, PeerCommand, PeerEvent, ResumeRequest, SessionMachine, Side,
 };

@@ -150,6 +150,7 @@ fn the_cpp_header_is_clean_and_knows_every_constant() {
         ("SOURCE", "Source"),
         ("QUALITY", "Quality"),
         ("DEVICE_KIND", "DeviceKind"),
+        ("DEVICE_STATE", "DeviceState"),
         ("LOG", "LogLevel"),
     ];
     let folder = tempfile::tempdir().unwrap();

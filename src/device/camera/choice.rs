@@ -17,9 +17,11 @@ fn cost(format: &CameraFormat, width: u32, height: u32, fps: u32) -> f64 {
     let shape = |width: u32, height: u32| f64::from(width.max(1)) / f64::from(height.max(1));
     let other_shape = (shape(format.width, format.height) / shape(width, height)).log2().abs();
     let work = match format.pixels {
-        PixelFormat::Nv12 => 0.0,
+        PixelFormat::Nv12 | PixelFormat::I420 => 0.0,
         PixelFormat::Yuyv => 0.01,
         PixelFormat::Rgb | PixelFormat::Bgr => 0.02,
+        // Decoding it costs more than a quarter of what encoding does, and it has lost a little already.
+        PixelFormat::Mjpeg => 0.1,
         // A picture without colours only when there is no other.
         PixelFormat::Gray => 10.0,
     };
@@ -59,6 +61,18 @@ mod tests {
             format(PixelFormat::Yuyv, 320, 240, 30),
         ];
         assert_eq!(best(&formats, (1280, 720), 30).map(|best| best.width), Some(800));
+    }
+
+    #[test]
+    fn jpegs_are_taken_for_what_there_is_not_otherwise() {
+        let formats = [
+            format(PixelFormat::Yuyv, 1280, 720, 10),
+            format(PixelFormat::Yuyv, 640, 480, 30),
+            format(PixelFormat::Mjpeg, 1280, 720, 30),
+            format(PixelFormat::Mjpeg, 640, 480, 30),
+        ];
+        assert_eq!(best(&formats, (1280, 720), 30), Some(formats[2]));
+        assert_eq!(best(&formats, (640, 480), 30), Some(formats[1]));
     }
 
     #[test]

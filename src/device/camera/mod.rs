@@ -1,15 +1,22 @@
-//! The machine's cameras, through nokhwa: V4L2 on Linux, AVFoundation on macOS, Media Foundation on Windows.
+//! The machine's cameras: V4L2 on Linux, and through nokhwa AVFoundation on macOS and Media Foundation on Windows.
 //!
 //! A camera is opened when its first picture is asked for and closed when it is paused, so that its light says the truth.
 
 mod choice;
 mod convert;
-mod native;
+#[cfg(not(target_os = "linux"))]
+mod nokhwa;
 mod source;
+#[cfg(target_os = "linux")]
+mod v4l2;
 
 pub use convert::PixelFormat;
 pub use source::CameraSource;
 
+#[cfg(not(target_os = "linux"))]
+use self::nokhwa as native;
+#[cfg(target_os = "linux")]
+use self::v4l2 as native;
 use crate::base::{Error, ErrorCode, Result};
 
 /// A camera of this machine.
@@ -37,8 +44,8 @@ pub fn cameras() -> Result<Vec<Camera>> {
     native::cameras()
 }
 
-/// What a camera can deliver of what is understood here; it is opened for that, without a picture being taken. Compressed
-/// formats are left out. Fails with `device_unavailable` when the camera is gone, taken by another program or access was
+/// What a camera can deliver of what is understood here; it is opened for that, without a picture being taken.
+/// Fails with `device_unavailable` when the camera is gone, taken by another program or access was
 /// refused.
 pub fn formats(camera: &Camera) -> Result<Vec<CameraFormat>> {
     native::formats(camera.id.clone())

@@ -1,6 +1,6 @@
 //! A camera as a video source.
 
-use super::convert::to_i420;
+use super::convert::Converter;
 use super::{Camera, CameraFormat, PixelFormat, choice, find, native};
 use crate::base::{Error, ErrorCode, Result};
 use crate::device::{MAX_WAIT, Next, VideoSource};
@@ -18,8 +18,8 @@ const WAITING: usize = 2;
 
 /// Where pictures come from; lives on the thread that takes them.
 pub(super) trait Capture {
-    /// Waits for the next picture, without end if need be.
-    fn picture(&mut self) -> Result<Picture>;
+    /// Waits for the next picture: for a moment, or without end if the system knows no other way.
+    fn picture(&mut self) -> Result<Option<Picture>>;
 }
 
 pub(super) struct Picture {
@@ -34,7 +34,7 @@ type Open = Arc<dyn Fn() -> Result<Box<dyn Capture>> + Send + Sync>;
 
 /// Pictures of a camera. It captures from the first picture that is asked for, except while it is paused.
 pub struct CameraSource {
-    name: String,
+    camera: Camera,
     format: CameraFormat,
     open: Open,
     /// Timestamps count from here, across pauses.
@@ -59,7 +59,7 @@ impl CameraSource {
         let camera = find(name, super::cameras()?)?;
         let formats = super::formats(&camera)?;
         let format = choice::best(&formats, size, fps).ok_or_else(|| {
-            let problem = format!("{} has only compressed formats, which are not supported", camera.name);
+            let problem = format!("{} has only formats that are not supported", camera.name);
             Error::new(ErrorCode::DeviceUnavailable, problem)
         })?;
         Ok(Self::new(camera.clone(), format, Arc::new(move || native::open(&camera, format))))
@@ -67,7 +67,11 @@ impl CameraSource {
 
     fn new(camera: Camera, format: CameraFormat, open: Open) -> Self {
         let now = Instant::now();
-        Self { name: camera.name, format, open, epoch: now, running: None, closing: None, last: now }
+        Self { camera, format, open, epoch: now, running: None, closing: None, last: now }
+    }
+
+    pub fn camera(&self) -> &Camera {
+        &self.camera
     }
 
     /// What the camera was found to deliver.
@@ -99,7 +103,7 @@ impl CameraSource {
     }
 
     fn stalled(&self) -> Error {
-        let problem = format!("{} brings no pictures; is it unplugged, or taken by another program?", self.name);
+        let problem = format!("{} brings no pictures; is it unplugged, or taken by another program?", self.camera.name);
         Error::new(ErrorCode::DeviceUnavailable, problem)
     }
 }
@@ -160,13 +164,15 @@ impl Worker {
 
     fn capture(&self) -> Result<()> {
         let mut capture = (self.open)()?;
+        let mut converter = Converter::default();
         while !self.stop.load(Relaxed) {
-            let picture = capture.picture()?;
+            let Some(picture) = capture.picture()? else { continue };
             let mut frame = match self.spares.try_recv() {
                 Ok(spare) => spare,
                 Err(_) => VideoFrame::black(picture.width, picture.height)?,
             };
-            if let Err(error) = to_i420(picture.pixels, (picture.width, picture.height), &picture.data, &mut frame) {
+            let size = (picture.width, picture.height);
+            if let Err(error) = converter.convert(picture.pixels, size, &picture.data, &mut frame) {
                 // One that was cut off on its way; the next will do.
                 tracing::debug!(%error, "a picture of the camera is left out");
                 continue;
@@ -191,8 +197,8 @@ mod tests {
     }
 
     impl Capture for Fake {
-        fn picture(&mut self) -> Result<Picture> {
-            self.pictures.recv().unwrap_or_else(|_| Err(ErrorCode::DeviceUnavailable.into()))
+        fn picture(&mut self) -> Result<Option<Picture>> {
+            self.pictures.recv().unwrap_or_else(|_| Err(ErrorCode::DeviceUnavailable.into())).map(Some)
         }
     }
 

@@ -1,6 +1,7 @@
 //! A microphone as an audio source.
 
-use super::{Pulse, Stream, choose, find, microphones, unavailable, with_sample_type};
+use super::realtime::Capturing;
+use super::{Pulse, SoundDevice, Stream, about, choose, find, microphones, unavailable, with_sample_type};
 use crate::base::{Error, ErrorCode, Result};
 use crate::device::resample::to_i16;
 use crate::device::{AudioSource, MAX_WAIT, Next, Resampler};
@@ -21,6 +22,7 @@ pub struct Microphone {
     stream: Stream,
     samples: Consumer<f32>,
     pulse: Arc<Pulse>,
+    about: SoundDevice,
     rate: u32,
     resampler: Resampler,
     raw: Vec<f32>,
@@ -50,8 +52,13 @@ impl Microphone {
         })?;
         stream.play().map_err(|e| unavailable("the microphone", &e))?;
         let resampler = Resampler::new(config.sample_rate, SAMPLE_RATE)?;
-        let rate = config.sample_rate;
-        Ok(Self { stream, samples, pulse, rate, resampler, raw: Vec::new(), ready: Vec::new() })
+        let (rate, about) = (config.sample_rate, about(&device, name.is_none()));
+        Ok(Self { stream, samples, pulse, about, rate, resampler, raw: Vec::new(), ready: Vec::new() })
+    }
+
+    /// What it is. `is_default` says that none was named.
+    pub fn device(&self) -> &SoundDevice {
+        &self.about
     }
 
     fn read(&mut self) -> Result<()> {
@@ -65,11 +72,10 @@ impl Microphone {
     }
 }
 
-/// Real time from here on: no lock, no allocation, no waiting.
 fn capture<T>(
     device: &cpal::Device,
     config: StreamConfig,
-    mut out: Producer<f32>,
+    out: Producer<f32>,
     pulse: Arc<Pulse>,
     report: impl FnMut(cpal::Error) + Send + 'static,
 ) -> Result<Stream>
@@ -77,14 +83,10 @@ where
     T: SizedSample,
     f32: FromSample<T>,
 {
-    let channels = usize::from(config.channels);
+    let mut capturing = Capturing::new(out, config.channels.into());
     let callback = move |data: &[T], _: &cpal::InputCallbackInfo| {
         pulse.beat();
-        for all in data.chunks_exact(channels) {
-            let sum: f32 = all.iter().map(|sample| f32::from_sample_(*sample)).sum();
-            // Full: nobody reads, and it does not matter which samples are lost.
-            let _ = out.push(sum / channels as f32);
-        }
+        capturing.take(data);
     };
     device
         .build_input_stream(config, callback, report, Some(Duration::from_secs(3)))

@@ -4,6 +4,7 @@
 //! ring. Mixing down, resampling and waiting happen on the pipelines' threads.
 
 mod microphone;
+pub mod realtime;
 mod speaker;
 
 pub use microphone::Microphone;
@@ -25,6 +26,9 @@ const PERIOD_MS: u32 = 10;
 const CLOSE_WITHIN: Duration = Duration::from_millis(150);
 /// A device that has not moved a sample for so long is taken for gone.
 const DEAD_AFTER: Duration = Duration::from_secs(3);
+
+/// What still moves sound so long after it was opened, in milliseconds, works.
+const BEGUN_MS: u64 = 300;
 
 /// What ALSA's own configuration names and is no device.
 const ALSA_PLUGINS: [&str; 10] =
@@ -57,6 +61,14 @@ pub fn speakers() -> Result<Vec<SoundDevice>> {
     Ok(describe(devices.filter(|device| is_one(device, |device| device.default_output_config().is_ok())), default))
 }
 
+pub(super) fn default_microphone_id() -> Option<String> {
+    cpal::default_host().default_input_device()?.id().ok().map(|id| id.to_string())
+}
+
+pub(super) fn default_speaker_id() -> Option<String> {
+    cpal::default_host().default_output_device()?.id().ok().map(|id| id.to_string())
+}
+
 /// ALSA lists its plugins beside its devices. Those that only convert are none, and a way to a card or to a sound server
 /// is one when there is something at its end.
 fn is_one(device: &cpal::Device, opens: impl Fn(&cpal::Device) -> bool) -> bool {
@@ -66,6 +78,12 @@ fn is_one(device: &cpal::Device, opens: impl Fn(&cpal::Device) -> bool) -> bool 
         Some(name) if name.contains("CARD=") => true,
         Some(name) => !ALSA_PLUGINS.contains(&name) && opens(device),
     }
+}
+
+fn about(device: &cpal::Device, is_default: bool) -> SoundDevice {
+    let id = device.id().map(|id| id.to_string()).unwrap_or_default();
+    let name = device.description().map_or_else(|_| id.clone(), |about| about.name().to_owned());
+    SoundDevice { name, id, is_default }
 }
 
 fn describe(devices: impl Iterator<Item = cpal::Device>, default: Option<cpal::DeviceId>) -> Vec<SoundDevice> {
@@ -170,15 +188,20 @@ impl Pulse {
                 let _ = failures.try_send(error);
             }
             // The stream goes on: an underrun, another route, a question that the sound server could not answer yet.
-            // Should it not go on, it is seen from its silence.
-            _ => tracing::debug!(%error, "sound device"),
+            // Should it not go on, it is seen from its silence. Nothing is logged: this may be the real-time thread.
+            _ => {}
         };
         (pulse, report)
     }
 
     /// In the device's callback.
     fn beat(&self) {
-        self.last_ms.store(self.opened.elapsed().as_millis() as u64, Relaxed);
+        self.last_ms.store(self.opened.elapsed().as_millis().max(1) as u64, Relaxed);
+    }
+
+    /// It goes on asking: ALSA asks once for a buffer that it then cannot bring to a sound server.
+    fn has_begun(&self) -> bool {
+        self.last_ms.load(Relaxed) >= BEGUN_MS
     }
 
     fn silent_for(&self) -> Duration {

@@ -1,6 +1,7 @@
 //! A speaker as an audio sink.
 
-use super::{Pulse, Stream, choose, find, speakers, unavailable, with_sample_type};
+use super::realtime::Rendering;
+use super::{Pulse, SoundDevice, Stream, about, choose, find, speakers, unavailable, with_sample_type};
 use crate::base::{Error, ErrorCode, Result};
 use crate::device::{AudioSink, Resampler};
 use crate::media::frame::{AudioFrame, SAMPLE_RATE};
@@ -8,6 +9,7 @@ use cpal::traits::{DeviceTrait, HostTrait};
 use cpal::{FromSample, SizedSample, StreamConfig};
 use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 /// A device that has not asked for so long does not set the pace any more.
@@ -19,6 +21,7 @@ pub struct Speaker {
     _stream: Stream,
     samples: Producer<f32>,
     pulse: Arc<Pulse>,
+    about: SoundDevice,
     rate: u32,
     resampler: Resampler,
     mono: Vec<f32>,
@@ -28,6 +31,11 @@ pub struct Speaker {
 impl Speaker {
     /// The one of that name or id, or the default one. Fails with `device_unavailable`, saying why.
     pub fn open(name: Option<&str>) -> Result<Self> {
+        Self::open_counting(name, Arc::default())
+    }
+
+    /// [`Self::open`]; `underruns` counts how often there was nothing to play, once for each run of silence.
+    pub fn open_counting(name: Option<&str>, underruns: Arc<AtomicU64>) -> Result<Self> {
         let host = cpal::default_host();
         let device = match name {
             Some(name) => {
@@ -44,33 +52,40 @@ impl Speaker {
         let (samples, consumer) = RingBuffer::new(config.sample_rate as usize / 4);
         let (pulse, report) = Pulse::new();
         let stream = with_sample_type!(chosen.sample_format(), Sample => {
-            render::<Sample>(&device, config, consumer, pulse.clone(), report)
+            render::<Sample>(&device, config, consumer, pulse.clone(), underruns, report)
         })?;
         stream.play().map_err(|e| unavailable("the speaker", &e))?;
         let resampler = Resampler::new(SAMPLE_RATE, config.sample_rate)?;
-        let rate = config.sample_rate;
-        Ok(Self { _stream: stream, samples, pulse, rate, resampler, mono: Vec::new(), ready: Vec::new() })
+        let (rate, about) = (config.sample_rate, about(&device, name.is_none()));
+        Ok(Self { _stream: stream, samples, pulse, about, rate, resampler, mono: Vec::new(), ready: Vec::new() })
+    }
+
+    /// What it is. `is_default` says that none was named.
+    pub fn device(&self) -> &SoundDevice {
+        &self.about
+    }
+
+    /// It has been asking for sound for a while.
+    pub fn is_running(&self) -> bool {
+        self.pulse.has_begun()
     }
 }
 
-/// Real time from here on: no lock, no allocation, no waiting.
 fn render<T>(
     device: &cpal::Device,
     config: StreamConfig,
-    mut from: Consumer<f32>,
+    from: Consumer<f32>,
     pulse: Arc<Pulse>,
+    underruns: Arc<AtomicU64>,
     report: impl FnMut(cpal::Error) + Send + 'static,
 ) -> Result<Stream>
 where
     T: SizedSample + FromSample<f32>,
 {
-    let channels = usize::from(config.channels);
+    let mut rendering = Rendering::new(from, config.channels.into(), underruns);
     let callback = move |data: &mut [T], _: &cpal::OutputCallbackInfo| {
         pulse.beat();
-        for all in data.chunks_exact_mut(channels) {
-            // Nothing to play is silence.
-            all.fill(T::from_sample_(from.pop().unwrap_or(0.0)));
-        }
+        rendering.fill(data);
     };
     device
         .build_output_stream(config, callback, report, Some(Duration::from_secs(3)))

@@ -1,5 +1,6 @@
 //! The task that owns a session: it feeds the machine, does what the machine says, and waits.
 
+use super::devices::{self, Controls};
 use super::local::Local;
 use super::peers::Peers;
 use super::remote::{Finished, RemoteEvent, Remotes};
@@ -25,6 +26,7 @@ pub(super) struct Driver {
     pub(super) peers: Peers,
     pub(super) locals: Vec<Local>,
     pub(super) remotes: Remotes,
+    pub(super) devices: Controls,
     pub(super) happened: mpsc::UnboundedReceiver<RemoteEvent>,
     pub(super) commands: mpsc::Receiver<Command>,
     pub(super) events: Box<dyn Fn(SessionEvent) + Send + Sync>,
@@ -148,6 +150,7 @@ impl Driver {
     async fn remote(&mut self, event: RemoteEvent) {
         match event {
             RemoteEvent::KeyFrameNeeded(track) => self.remotes.tracks().request_key_frame(&track).await,
+            RemoteEvent::Device(device, change) => self.tell(devices::event(device, change)),
             RemoteEvent::FirstMedia(track) => {
                 let Some(participant) = self.remotes.participant(&track).cloned() else { return };
                 let event = match self.remotes.picture_size(&track) {
@@ -208,6 +211,7 @@ impl Driver {
             signal_rtt_ms: self.machine.signal_rtt().as_millis() as u64,
             publisher,
             subscriber,
+            playback_underruns: self.devices.speaker.as_ref().map_or(0, |speaker| speaker.underruns()),
             sent: sent.collect(),
             received: self.remotes.stats(),
         }

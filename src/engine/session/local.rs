@@ -1,8 +1,10 @@
 //! Our own media: opened at the start, encoded from the first connection on.
 
+use super::devices::{self, Controls, Tell};
 use super::settings::SessionSettings;
 use crate::base::{Error, ErrorCode, Result};
-use crate::device::{AudioInput, AudioSink, AudioSource, VideoSource};
+use crate::device::kept::DeviceChange;
+use crate::device::{AudioSink, AudioSource, VideoSource};
 use crate::engine::pipeline::{
     AudioSender, PACKET_QUEUE, PacketSender, VideoSender, VideoSenderSettings, process_voice,
 };
@@ -31,34 +33,52 @@ enum Pipeline {
     None,
 }
 
-/// Opens microphone and speaker, with the voice processed between them. The microphone is put back as it is then to be
-/// sent. Errors: those of the devices.
-pub(super) fn open_sound(settings: &mut SessionSettings) -> Result<(Box<dyn AudioSink>, Arc<VoiceControl>)> {
-    let automatic = if settings.microphone.is_microphone() { VoiceProcessing::ALL } else { VoiceProcessing::NONE };
-    let control = Arc::new(VoiceControl::new(settings.voice.unwrap_or(automatic)));
-    let speaker = std::mem::take(&mut settings.speaker).open()?;
-    let Some(source) = std::mem::take(&mut settings.microphone).open()? else { return Ok((speaker, control)) };
-    let (source, speaker) = process_voice(source, speaker, control.clone());
-    settings.microphone = AudioInput::Custom(source);
-    Ok((speaker, control))
+/// Our ends, opened.
+pub(super) struct Opened {
+    pub(super) speaker: Box<dyn AudioSink>,
+    pub(super) voice: Arc<VoiceControl>,
+    pub(super) controls: Controls,
+    pub(super) locals: Vec<Local>,
 }
 
-/// Opens what is to be sent. Errors: those of the devices, `invalid_argument` for a bitrate out of range.
-pub(super) fn open(settings: &mut SessionSettings) -> Result<Vec<Local>> {
+/// Opens everything, with the voice processed between microphone and speaker. Errors: those of files, `invalid_argument`
+/// for a bitrate out of range. The machine's own devices are opened in the background, and what becomes of them is told.
+pub(super) fn open(settings: &mut SessionSettings, tell: &Tell) -> Result<Opened> {
     in_range("audio_bitrate_bps", settings.audio_bitrate_bps, 6_000, 510_000)?;
     in_range("video_bitrate_bps", settings.video_bitrate_bps, 30_000, 20_000_000)?;
+    let automatic = if settings.microphone.is_microphone() { VoiceProcessing::ALL } else { VoiceProcessing::NONE };
+    let voice = Arc::new(VoiceControl::new(settings.voice.unwrap_or(automatic)));
+    let tell = {
+        // Another device hears and plays a little earlier or later.
+        let (tell, voice) = (tell.clone(), voice.clone());
+        Arc::new(move |device, change: DeviceChange| {
+            if matches!(change, DeviceChange::Using { .. }) {
+                voice.relearn_echo();
+            }
+            tell(device, change);
+        }) as Tell
+    };
+    let (policy, mut controls) = (settings.device_policy, Controls::default());
+    let mut speaker = devices::open_speaker(std::mem::take(&mut settings.speaker), policy, &mut controls, &tell)?;
     let mut locals = Vec::new();
-    if let Some(source) = std::mem::take(&mut settings.microphone).open()? {
+    let microphone = std::mem::take(&mut settings.microphone);
+    if let Some(source) = devices::open_microphone(microphone, policy, &mut controls, &tell)? {
+        let (mut source, tapped) = process_voice(source, speaker, voice.clone());
+        speaker = tapped;
+        if settings.microphone_muted {
+            source.pause();
+        }
         let track = track(TrackSource::Microphone, settings.microphone_muted, (0, 0), settings.audio_bitrate_bps);
         locals.push(Local::new(track, |out| Pipeline::Audio(source, out)));
     }
-    if let Some(source) = std::mem::take(&mut settings.camera).open()? {
+    let camera = std::mem::take(&mut settings.camera);
+    if let Some(source) = devices::open_camera(camera, policy, &mut controls, &tell)? {
         let video = settings.video;
         let size = (video.max_width, video.max_height);
         let track = track(TrackSource::Camera, settings.camera_muted, size, settings.video_bitrate_bps);
         locals.push(Local::new(track, |out| Pipeline::Video(source, video, out)));
     }
-    Ok(locals)
+    Ok(Opened { speaker, voice, controls, locals })
 }
 
 impl Local {

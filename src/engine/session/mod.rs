@@ -3,6 +3,7 @@
 //! [`start`] gives a [`SessionHandle`]; what happens is told by events. One task owns everything, so that nothing here
 //! needs a lock; media goes past it, from the pipelines' threads to the transport's tasks and back.
 
+mod devices;
 mod driver;
 mod local;
 mod peers;
@@ -15,13 +16,15 @@ pub use settings::{AudioTaps, SessionSettings, VideoOutputs};
 pub use stats::{ReceivedTrack, SentTrack, SessionStats, SessionTimings};
 
 use crate::base::{Error, ErrorCode, Result, TrackId};
+use crate::device::kept::DevicePolicy;
 use crate::engine::connect;
 use crate::engine::pipeline::Playout;
 use crate::processing::{VoiceControl, VoiceProcessing};
-use crate::session::{OutgoingData, Roster, SessionEvent, SessionMachine, TrackSource};
+use crate::session::{MediaDevice, OutgoingData, Roster, SessionEvent, SessionMachine, TrackSource};
+use devices::Controls;
 use driver::Driver;
 use peers::Peers;
-use remote::Remotes;
+use remote::{RemoteEvent, Remotes};
 use signal::Signal;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -39,8 +42,8 @@ const COMMANDS: usize = 64;
 /// [`SessionEvent::Ended`] follows. `events` is called on a thread of `runtime`'s, one event after the other; it must not
 /// block. The last one is `Ended`; when it comes, connections are closed and files are finished.
 ///
-/// Errors: `invalid_argument` for the URL or a setting, `token_missing`, `media_file` and `device_unavailable` for what
-/// is to be sent or played.
+/// Errors: `invalid_argument` for the URL or a setting, `token_missing`, `media_file` for what is to be sent or played. A
+/// device of the machine that does not work is told as [`SessionEvent::DeviceChanged`], and the session goes on.
 pub fn start(
     url: &str,
     token: &str,
@@ -53,11 +56,15 @@ pub fn start(
     if token.is_empty() {
         return Err(Error::new(ErrorCode::TokenMissing, "no session token was given"));
     }
-    let (speaker, voice) = local::open_sound(&mut settings)?;
-    let locals = local::open(&mut settings)?;
-    let playout = Playout::start(speaker)?;
     let (happened_sender, happened) = mpsc::unbounded_channel();
-    let remotes = Remotes::new(playout, settings.video_outputs, settings.audio_taps, happened_sender);
+    let tell = {
+        let happened = happened_sender.clone();
+        // The session may be over by then.
+        Arc::new(move |device, change| drop(happened.send(RemoteEvent::Device(device, change)))) as devices::Tell
+    };
+    let local::Opened { speaker, voice, controls, locals } = local::open(&mut settings, &tell)?;
+    let playout = Playout::start(speaker)?;
+    let remotes = Remotes::new(playout, settings.video_outputs, settings.audio_taps, happened_sender, tell);
     let mut machine = SessionMachine::new(settings.machine, started);
     for local in &locals {
         machine.publish(started, local.track.clone())?;
@@ -73,6 +80,7 @@ pub fn start(
         peers: Peers::new(remotes.tracks()),
         locals,
         remotes,
+        devices: controls.clone(),
         happened,
         commands,
         events: Box::new(events),
@@ -82,7 +90,7 @@ pub fn start(
         leaving: Vec::new(),
     };
     runtime.spawn(driver.run());
-    Ok(SessionHandle { commands: sender, shared, voice })
+    Ok(SessionHandle { commands: sender, shared, voice, devices: controls })
 }
 
 /// A running session. Cheap to clone; when the last one is dropped, the session is left.
@@ -91,6 +99,7 @@ pub struct SessionHandle {
     commands: mpsc::Sender<Command>,
     shared: Arc<Shared>,
     voice: Arc<VoiceControl>,
+    devices: Controls,
 }
 
 enum Command {
@@ -133,6 +142,20 @@ impl SessionHandle {
 
     pub fn voice_processing(&self) -> VoiceProcessing {
         self.voice.processing()
+    }
+
+    /// Takes another of the machine's devices, that of a name or id or the default one, from now on; what comes of it is
+    /// told as [`SessionEvent::DeviceChanged`]. Errors: `device_unavailable` when the session was started with a file or
+    /// something of the app's in its place.
+    pub fn choose_device(&self, device: MediaDevice, name: Option<String>, policy: DevicePolicy) -> Result<()> {
+        self.devices.of(device)?.choose(name, policy);
+        Ok(())
+    }
+
+    /// How loud a microphone or speaker of the machine's is: 0 to 4, 1 is unchanged. Errors: `invalid_argument`, and as
+    /// [`Self::choose_device`].
+    pub fn set_volume(&self, device: MediaDevice, volume: f32) -> Result<()> {
+        self.devices.of(device)?.set_volume(volume)
     }
 
     /// Takes our track of that source back, for good. Errors: `track_not_found`, `session_not_found` after the end.

@@ -1,11 +1,13 @@
 //! The others' media: a pipeline for each subscribed track, between the transport and what plays it.
 
+use super::devices::{self, Tell};
 use super::settings::{AudioTaps, VideoOutputs};
 use super::stats::ReceivedTrack;
 use crate::base::{ParticipantIdentity, Result, TrackId};
+use crate::device::kept::DeviceChange;
 use crate::engine::pipeline::{AudioReceiver, Feedback, Playout, Timing, VideoReceiver};
 use crate::media::sync::LipSync;
-use crate::session::{Track, TrackKind, TrackSource};
+use crate::session::{MediaDevice, Track, TrackKind, TrackSource};
 use crate::transport::RemoteTracks;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,12 +22,14 @@ pub(super) struct Remotes {
     audio_taps: Option<AudioTaps>,
     receivers: BTreeMap<TrackId, Remote>,
     happened: mpsc::UnboundedSender<RemoteEvent>,
+    tell: Tell,
 }
 
-/// What a receiving pipeline tells, from its own thread.
+/// What a pipeline tells, from its own thread.
 pub(super) enum RemoteEvent {
     FirstMedia(TrackId),
     KeyFrameNeeded(TrackId),
+    Device(MediaDevice, DeviceChange),
 }
 
 struct Remote {
@@ -52,6 +56,7 @@ impl Remotes {
         video_outputs: VideoOutputs,
         audio_taps: Option<AudioTaps>,
         happened: mpsc::UnboundedSender<RemoteEvent>,
+        tell: Tell,
     ) -> Self {
         Self {
             tracks: RemoteTracks::default(),
@@ -60,6 +65,7 @@ impl Remotes {
             audio_taps,
             receivers: BTreeMap::new(),
             happened,
+            tell,
         }
     }
 
@@ -87,7 +93,8 @@ impl Remotes {
                 Receiver::Audio(receiver)
             }
             TrackKind::Video => {
-                let sink = (self.video_outputs)(participant, &track.id, track.source).open()?;
+                let output = (self.video_outputs)(participant, &track.id, track.source);
+                let sink = devices::open_video_output(output, &self.tell)?;
                 let (happened, id) = (self.happened.clone(), track.id.clone());
                 let feedback = Arc::new(move |feedback| match feedback {
                     Feedback::KeyFrameNeeded => drop(happened.send(RemoteEvent::KeyFrameNeeded(id.clone()))),

@@ -1,6 +1,7 @@
 //! What an app chooses for a session.
 
 use crate::base::{ParticipantIdentity, TrackId};
+use crate::device::kept::DevicePolicy;
 use crate::device::{AudioInput, AudioOutput, AudioSink, VideoInput, VideoOutput};
 use crate::engine::pipeline::VideoSenderSettings;
 use crate::processing::VoiceProcessing;
@@ -25,6 +26,8 @@ pub struct SessionSettings {
     pub camera_muted: bool,
     /// The mix of all the others.
     pub speaker: AudioOutput,
+    /// What is done when one of the machine's own devices is not there, fails, or is not the default one any more.
+    pub device_policy: DevicePolicy,
     pub video_outputs: VideoOutputs,
     pub audio_taps: Option<AudioTaps>,
     /// 6,000 to 510,000.
@@ -45,6 +48,7 @@ impl Default for SessionSettings {
             camera: VideoInput::None,
             camera_muted: false,
             speaker: AudioOutput::None,
+            device_policy: DevicePolicy::default(),
             video_outputs: Box::new(|_, _, _| VideoOutput::None),
             audio_taps: None,
             audio_bitrate_bps: 32_000,

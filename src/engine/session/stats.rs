@@ -15,6 +15,8 @@ pub struct SessionStats {
     /// The connection that we send on, and the one that we receive on.
     pub publisher: PathStats,
     pub subscriber: PathStats,
+    /// How often one of the machine's speakers ran out of sound: each run of silence counts once.
+    pub playback_underruns: u64,
     pub sent: Vec<SentTrack>,
     pub received: Vec<ReceivedTrack>,
 }

@@ -168,6 +168,7 @@ enum class EventKind : std::int32_t {
     session_reconnected = TRILL_EVENT_SESSION_RECONNECTED,
     session_error = TRILL_EVENT_SESSION_ERROR,
     session_ended = TRILL_EVENT_SESSION_ENDED,
+    device_changed = TRILL_EVENT_DEVICE_CHANGED,
 };
 
 enum class SessionEnd : std::int32_t {
@@ -230,6 +231,13 @@ enum class DeviceKind : std::int32_t {
     microphone = TRILL_DEVICE_KIND_MICROPHONE,
     speaker = TRILL_DEVICE_KIND_SPEAKER,
     camera = TRILL_DEVICE_KIND_CAMERA,
+    video_output = TRILL_DEVICE_KIND_VIDEO_OUTPUT,
+};
+
+enum class DeviceState : std::int32_t {
+    in_use = TRILL_DEVICE_STATE_IN_USE,
+    lost = TRILL_DEVICE_STATE_LOST,
+    failed = TRILL_DEVICE_STATE_FAILED,
 };
 
 enum class LogLevel : std::int32_t {

@@ -189,6 +189,9 @@ struct Event {
     std::uint32_t width, height;
     Quality quality;
     std::optional<SessionEnd> session_end;
+    std::optional<DeviceKind> device;
+    std::optional<DeviceState> device_state;
+    std::optional<std::string> device_name;
 
     explicit Event(const trill_event& from)
         : kind(static_cast<EventKind>(from.kind)), local(from.local != 0), session_id(detail::maybe(from.session_id)),
@@ -199,7 +202,11 @@ struct Event {
           speakers(detail::list<Speaker>(from.speakers, from.speaker_count)), data(made<Data>(from.data)),
           width(from.width), height(from.height), quality(static_cast<Quality>(from.quality)),
           session_end(from.session_end ? std::optional<SessionEnd>(static_cast<SessionEnd>(from.session_end))
-                                       : std::nullopt) {}
+                                       : std::nullopt),
+          device(from.device ? std::optional<DeviceKind>(static_cast<DeviceKind>(from.device)) : std::nullopt),
+          device_state(from.device_state ? std::optional<DeviceState>(static_cast<DeviceState>(from.device_state))
+                                         : std::nullopt),
+          device_name(detail::maybe(from.device_name)) {}
 
 private:
     template <typename To, typename From>

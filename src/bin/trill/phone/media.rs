@@ -4,11 +4,15 @@ use clap::Args;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use trill::base::{Error, ErrorCode, ParticipantIdentity, Result};
+use trill::device::kept::DevicePolicy;
 use trill::device::{AudioInput, AudioOutput, VideoInput, VideoOutput};
 use trill::engine::SessionSettings;
+use trill::processing::VoiceProcessing;
 
 /// The machine's own device, whichever the system has chosen.
 const DEFAULT: &str = "default";
+/// What is sent at most, in pixels.
+const SENT_SIZE: (u32, u32) = (1280, 720);
 
 #[derive(Args)]
 pub struct MediaOptions {
@@ -16,8 +20,8 @@ pub struct MediaOptions {
     /// `tone:HZ`, or `none`
     #[arg(long, default_value = DEFAULT, value_name = "SOURCE")]
     mic: String,
-    /// What the other sees in a video call: `default` (the machine's camera), `camera:NAME`, a Y4M file (looped), `test`
-    /// (a moving test picture), `test:WIDTHxHEIGHT`, or `none`
+    /// What the other sees in a video call: `default` (the machine's camera), `default:WIDTHxHEIGHT`,
+    /// `camera:NAME`, a Y4M file (looped), `test` (a moving test picture), `test:WIDTHxHEIGHT`, or `none`
     #[arg(long, default_value = "test", value_name = "SOURCE")]
     camera: String,
     /// Where the other is heard: `default` (the machine's speaker), a speaker's name, a WAV file to write, or `none`
@@ -26,9 +30,25 @@ pub struct MediaOptions {
     /// Where the other's picture goes: a Y4M file, a PNG file (the last picture), or `none`
     #[arg(long, default_value = "none", value_name = "SINK")]
     video_out: String,
+    /// Send the microphone as it is, without echo cancellation, noise suppression and gain control: for music, and for
+    /// measuring
+    #[arg(long)]
+    raw_mic: bool,
+    /// When a device is unplugged, fails, or is not the default one any more: `fall-back` to the default one until it is
+    /// back, `follow-default`, `keep` it and wait in silence, or `silence` for good
+    #[arg(long, default_value = "fall-back", value_name = "POLICY")]
+    device_policy: Policy,
     /// What is sent of video at most, in kbit/s
     #[arg(long, default_value_t = 1500, value_parser = clap::value_parser!(u32).range(30..=20_000), value_name = "KBPS")]
     video_bitrate: u32,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Policy {
+    FallBack,
+    FollowDefault,
+    Keep,
+    Silence,
 }
 
 /// What a call is held with: the options, seen to work.
@@ -86,6 +106,13 @@ impl Media {
             microphone: self.microphone()?,
             camera: if video { self.camera()? } else { VideoInput::None },
             speaker: self.speaker()?,
+            voice: self.options.raw_mic.then_some(VoiceProcessing::NONE),
+            device_policy: match self.options.device_policy {
+                Policy::FallBack => DevicePolicy::FallBack,
+                Policy::FollowDefault => DevicePolicy::FollowDefault,
+                Policy::Keep => DevicePolicy::Keep,
+                Policy::Silence => DevicePolicy::Silence,
+            },
             video_outputs: Box::new(video_outputs),
             video_bitrate_bps: self.options.video_bitrate * 1000,
             ..SessionSettings::default()
@@ -118,14 +145,21 @@ impl Media {
         if let Some(size) = text.strip_prefix("test") {
             let size = match size.strip_prefix(':') {
                 None if size.is_empty() => Some((640, 360)),
-                Some(size) => size.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?))),
+                Some(size) => parse_size(size),
                 None => None,
             };
             let (width, height) = size.ok_or_else(|| bad("--camera", text, "use `test` or `test:WIDTHxHEIGHT`"))?;
             return Ok(VideoInput::TestPicture { width, height, fps: 30 });
         }
-        if text == "default" || text.starts_with("camera:") {
-            return camera(text.strip_prefix("camera:"));
+        if let Some(name) = text.strip_prefix("camera:") {
+            return camera(Some(name), SENT_SIZE);
+        }
+        if let Some(rest) = text.strip_prefix(DEFAULT)
+            && (rest.is_empty() || rest.starts_with(':'))
+        {
+            let size = if rest.is_empty() { Some(SENT_SIZE) } else { parse_size(&rest[1..]) };
+            let size = size.ok_or_else(|| bad("--camera", text, "use `default` or `default:WIDTHxHEIGHT`"))?;
+            return camera(None, size);
         }
         Ok(VideoInput::File { path: PathBuf::from(text), looped: true })
     }
@@ -162,14 +196,14 @@ fn speaker(text: &str) -> Result<AudioOutput> {
     Ok(AudioOutput::Speaker { name: (text != DEFAULT).then(|| text.to_owned()) })
 }
 
-/// In the size and rate that are sent at most.
+/// As near as the camera comes to that size, in pixels, and 30 pictures a second.
 #[cfg(feature = "devices")]
-fn camera(name: Option<&str>) -> Result<VideoInput> {
-    Ok(VideoInput::Camera { name: name.map(str::to_owned), width: 1280, height: 720, fps: 30 })
+fn camera(name: Option<&str>, (width, height): (u32, u32)) -> Result<VideoInput> {
+    Ok(VideoInput::Camera { name: name.map(str::to_owned), width, height, fps: 30 })
 }
 
 #[cfg(not(feature = "devices"))]
-fn camera(_name: Option<&str>) -> Result<VideoInput> {
+fn camera(_name: Option<&str>, _size: (u32, u32)) -> Result<VideoInput> {
     Err(bad("--camera", "default", "this build has no devices; name a .y4m file, `test` or `none`"))
 }
 
@@ -181,6 +215,11 @@ fn microphone(text: &str) -> Result<AudioInput> {
 #[cfg(not(feature = "devices"))]
 fn speaker(text: &str) -> Result<AudioOutput> {
     Err(bad("--speaker", text, "this build has no devices; name a .wav file or `none`"))
+}
+
+fn parse_size(text: &str) -> Option<(u32, u32)> {
+    let (width, height) = text.split_once('x')?;
+    Some((width.parse().ok()?, height.parse().ok()?))
 }
 
 fn is_file_name(text: &str, extensions: &[&str]) -> bool {

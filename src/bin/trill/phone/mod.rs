@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use trill::base::{DeviceId, Error, ErrorCode, Result, SessionId, Uid};
 use trill::engine::{Engine, EngineConfig, Event, EventQueue, LoginEvent, NoEvent, SessionStats};
 use trill::ringing::{Call, CallEvent, CallStatus, CallType};
-use trill::session::{SessionEvent, TrackSource};
+use trill::session::{DeviceState, SessionEvent, TrackSource};
 
 /// How often the live line and the statistics are renewed.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -358,6 +358,15 @@ fn words(event: &Event) -> Option<String> {
             SessionEvent::TrackUnmuted { participant, track } => format!("{participant}: {} on", source(track.source)),
             SessionEvent::Reconnecting => "connection broken, trying again".into(),
             SessionEvent::Reconnected => "connected again".into(),
+            SessionEvent::DeviceChanged { device, state, name, error } => {
+                let device = format!("{device:?}").to_lowercase();
+                let error = error.as_ref().map(ToString::to_string).unwrap_or_default();
+                match state {
+                    DeviceState::InUse => format!("{device}: {}", name.as_deref().unwrap_or("in use")),
+                    DeviceState::Lost => format!("{device}: {error}; looking for one"),
+                    _ => format!("{device}: {error}"),
+                }
+            }
             SessionEvent::Error { error } => format!("trouble: {error}"),
             SessionEvent::Ended { error: Some(error), .. } => format!("the session ended: {error}"),
             _ => return None,

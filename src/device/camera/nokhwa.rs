@@ -1,4 +1,4 @@
-//! nokhwa, on threads of its own: it may wait for a device without end, and panics on some.
+//! macOS and Windows: nokhwa, on threads of its own: it may wait for a device without end, and panics on some.
 
 use super::source::{Capture, Picture};
 use super::{Camera, CameraFormat, PixelFormat};
@@ -8,8 +8,14 @@ use std::time::Duration;
 
 /// A camera that does not say within this what it can do is taken for broken.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
-const UNDERSTOOD: [FrameFormat; 5] =
-    [FrameFormat::NV12, FrameFormat::YUYV, FrameFormat::RAWRGB, FrameFormat::RAWBGR, FrameFormat::GRAY];
+const UNDERSTOOD: [FrameFormat; 6] = [
+    FrameFormat::NV12,
+    FrameFormat::YUYV,
+    FrameFormat::RAWRGB,
+    FrameFormat::RAWBGR,
+    FrameFormat::GRAY,
+    FrameFormat::MJPEG,
+];
 
 pub(super) fn cameras() -> Result<Vec<Camera>> {
     within_time("the cameras", || {
@@ -29,9 +35,9 @@ pub(super) fn formats(id: String) -> Result<Vec<CameraFormat>> {
         let formats = camera.compatible_camera_formats().map_err(|error| unavailable(&name, &error))?;
         let ours = |format: nokhwa::utils::CameraFormat| {
             let (width, height, fps) = (format.width(), format.height(), format.frame_rate());
-            Some(CameraFormat { pixels: from_native(format.format())?, width, height, fps })
+            CameraFormat { pixels: from_native(format.format()), width, height, fps }
         };
-        Ok(formats.into_iter().filter_map(ours).collect())
+        Ok(formats.into_iter().map(ours).collect())
     })
 }
 
@@ -55,14 +61,11 @@ struct Native {
 }
 
 impl Capture for Native {
-    fn picture(&mut self) -> Result<Picture> {
+    fn picture(&mut self) -> Result<Option<Picture>> {
         let buffer = self.device.frame().map_err(|error| unavailable(&self.name, &error))?;
         let size = buffer.resolution();
-        let pixels = from_native(buffer.source_frame_format()).ok_or_else(|| {
-            let problem = format!("{} delivers another format than it was asked for", self.name);
-            Error::new(ErrorCode::DeviceUnavailable, problem)
-        })?;
-        Ok(Picture { pixels, width: size.width(), height: size.height(), data: buffer.buffer_bytes() })
+        let pixels = from_native(buffer.source_frame_format());
+        Ok(Some(Picture { pixels, width: size.width(), height: size.height(), data: buffer.buffer_bytes() }))
     }
 }
 
@@ -70,24 +73,26 @@ fn index(id: &str) -> CameraIndex {
     id.parse().map_or_else(|_| CameraIndex::String(id.to_owned()), CameraIndex::Index)
 }
 
-fn from_native(format: FrameFormat) -> Option<PixelFormat> {
-    Some(match format {
+fn from_native(format: FrameFormat) -> PixelFormat {
+    match format {
         FrameFormat::NV12 => PixelFormat::Nv12,
         FrameFormat::YUYV => PixelFormat::Yuyv,
         FrameFormat::RAWRGB => PixelFormat::Rgb,
         FrameFormat::RAWBGR => PixelFormat::Bgr,
         FrameFormat::GRAY => PixelFormat::Gray,
-        FrameFormat::MJPEG => return None,
-    })
+        FrameFormat::MJPEG => PixelFormat::Mjpeg,
+    }
 }
 
 fn to_native(format: PixelFormat) -> FrameFormat {
     match format {
-        PixelFormat::Nv12 => FrameFormat::NV12,
+        // It has no name for I420, and never lists it.
+        PixelFormat::Nv12 | PixelFormat::I420 => FrameFormat::NV12,
         PixelFormat::Yuyv => FrameFormat::YUYV,
         PixelFormat::Rgb => FrameFormat::RAWRGB,
         PixelFormat::Bgr => FrameFormat::RAWBGR,
         PixelFormat::Gray => FrameFormat::GRAY,
+        PixelFormat::Mjpeg => FrameFormat::MJPEG,
     }
 }
 

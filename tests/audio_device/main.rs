@@ -6,101 +6,18 @@
 #![cfg(all(feature = "devices", target_os = "linux"))]
 #![allow(clippy::disallowed_methods, reason = "sound is played in real time")]
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+#[cfg(feature = "cli")]
+mod command;
+mod kept;
+mod server;
+
+use server::{BOUND, with_server};
+use std::process::Command;
 use std::time::{Duration, Instant};
 use trill::base::ErrorCode;
 use trill::device::sound::{Microphone, Speaker, microphones, speakers};
 use trill::device::{AudioSink, AudioSource, Next};
 use trill::media::frame::{AudioFrame, FRAME_SAMPLES};
-
-/// Tells a test that it is the inner one, and which process the sound server is.
-const INNER: &str = "TRILL_TEST_SOUND_SERVER";
-const BOUND: Duration = Duration::from_secs(20);
-
-/// A sound server, ended with everything it wrote when it is dropped.
-struct SoundServer {
-    folder: tempfile::TempDir,
-    daemon: Child,
-}
-
-impl SoundServer {
-    fn start(sink: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(".asoundrc"), "pcm.!default { type pulse }\nctl.!default { type pulse }\n")
-            .unwrap();
-        let mut pulseaudio = Command::new("pulseaudio");
-        pulseaudio
-            .args(["--daemonize=no", "--exit-idle-time=-1", "--use-pid-file=no", "-n"])
-            .args(["-L", "module-native-protocol-unix auth-anonymous=1"])
-            .args(["-L", &format!("module-null-sink sink_name=vspk {sink}")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        environment(&mut pulseaudio, folder.path());
-        let daemon = pulseaudio.spawn().unwrap_or_else(|e| {
-            panic!("PulseAudio cannot be started ({e}): install pulseaudio, pulseaudio-utils and libasound2-plugins")
-        });
-        let this = Self { folder, daemon };
-        let start = Instant::now();
-        while !this.pactl(&["set-default-sink", "vspk"]) {
-            assert!(start.elapsed() < BOUND, "PulseAudio does not answer");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-        assert!(this.pactl(&["set-default-source", "vspk.monitor"]));
-        this
-    }
-
-    fn pactl(&self, args: &[&str]) -> bool {
-        let mut pactl = Command::new("pactl");
-        pactl.args(args).stdout(Stdio::null()).stderr(Stdio::null());
-        environment(&mut pactl, self.folder.path());
-        pactl.status().unwrap_or_else(|e| panic!("pactl cannot be started ({e}): install pulseaudio-utils")).success()
-    }
-}
-
-impl Drop for SoundServer {
-    fn drop(&mut self) {
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
-    }
-}
-
-fn environment(command: &mut Command, folder: &Path) {
-    command
-        .env("HOME", folder)
-        .env("XDG_RUNTIME_DIR", folder)
-        .env("XDG_CONFIG_HOME", folder)
-        .env("PULSE_SERVER", format!("unix:{}", folder.join("pulse/native").display()))
-        .env_remove("PULSE_RUNTIME_PATH")
-        .env_remove("DBUS_SESSION_BUS_ADDRESS");
-}
-
-/// Runs `body` in a process that hears and plays through a server with that sink; without one when it is `None`.
-fn with_server(test: &str, sink: Option<&str>, body: impl FnOnce(u32)) {
-    if let Ok(server) = std::env::var(INNER) {
-        // A sound library that hangs must not hang the test.
-        std::thread::spawn(|| {
-            std::thread::sleep(4 * BOUND);
-            eprintln!("still running after {:?}", 4 * BOUND);
-            std::process::exit(101);
-        });
-        return body(server.parse().unwrap());
-    }
-    let server = sink.map(SoundServer::start);
-    let nowhere = tempfile::tempdir().unwrap();
-    let folder: PathBuf = server.as_ref().map_or(nowhere.path(), |server| server.folder.path()).into();
-    let mut again = Command::new(std::env::current_exe().unwrap());
-    again.args(["--exact", test, "--nocapture"]);
-    again.env(INNER, server.as_ref().map_or(0, |server| server.daemon.id()).to_string());
-    environment(&mut again, &folder);
-    let output = again.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}\n{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-}
 
 /// Plays a tone of 700 Hz as the playout thread would, until it is told to stop.
 fn play_tone(mut speaker: Speaker, stop: crossbeam_channel::Receiver<()>) {
@@ -240,58 +157,4 @@ fn without_a_sound_system_opening_fails_with_a_reason() {
         }
         assert_eq!((microphones().unwrap(), speakers().unwrap()), (Vec::new(), Vec::new()));
     });
-}
-
-#[cfg(feature = "cli")]
-mod command {
-    use super::*;
-
-    /// What `trill devices` prints, and how it ends.
-    fn devices(args: &[&str]) -> (bool, String, String) {
-        let output = Command::new(env!("CARGO_BIN_EXE_trill")).arg("devices").args(args).output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.success(), text(&output.stdout), text(&output.stderr))
-    }
-
-    fn json_lines(text: &str) -> Vec<serde_json::Value> {
-        text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
-    }
-
-    #[test]
-    fn trill_devices_lists_and_tries_out_what_there_is() {
-        with_server("command::trill_devices_lists_and_tries_out_what_there_is", Some("rate=48000 channels=1"), |_| {
-            let (ok, listed, _) = devices(&["--json"]);
-            assert!(ok);
-            let listed = json_lines(&listed).remove(0);
-            for kind in ["microphones", "speakers"] {
-                let known = listed[kind].as_array().unwrap();
-                assert_eq!(known.iter().filter(|device| device["default"] == true).count(), 1, "{listed}");
-                assert!(known.iter().all(|device| device["id"] != "alsa:null"), "{listed}");
-            }
-            let (ok, text, _) = devices(&[]);
-            assert!(ok && text.contains("Microphones:\n  * ") && text.contains("Speakers:\n  * "), "{text}");
-
-            // What the speaker plays, the microphone hears: the sink's monitor.
-            let tone = std::thread::spawn(|| devices(&["--test-speaker", "--time", "8s", "--json"]));
-            let (ok, levels, error) = devices(&["--test-microphone", "--time", "6s", "--json"]);
-            assert!(ok, "{error}");
-            let result = json_lines(&levels).pop().unwrap();
-            assert_eq!(result["heard"], true, "{levels}");
-            // A sine of 12 dB below overload.
-            let loudest = result["loudest_dbov"].as_i64().unwrap();
-            assert!((-17..=-12).contains(&loudest), "{levels}");
-            assert!(tone.join().unwrap().0);
-        });
-    }
-
-    #[test]
-    fn trill_devices_says_plainly_that_there_is_nothing() {
-        with_server("command::trill_devices_says_plainly_that_there_is_nothing", None, |_| {
-            let (ok, text, _) = devices(&[]);
-            assert!(ok && text.contains("This machine has no microphone."), "{text}");
-            assert!(text.contains("This machine has no speaker."), "{text}");
-            let (ok, _, error) = devices(&["--test-microphone"]);
-            assert!(!ok && error.contains("device_unavailable"), "{error}");
-        });
-    }
 }
