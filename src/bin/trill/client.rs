@@ -4,7 +4,7 @@ use crate::keys::{KeyOptions, dev_key};
 use clap::Args;
 use std::time::Duration;
 use trill::base::{Error, ErrorCode, Result, Uid, UnixMillis};
-use trill::identity::UserToken;
+use trill::identity::{ApiKey, UserToken};
 
 /// How long a token that a command mints for itself is valid.
 const OWN_TOKEN_TTL: Duration = Duration::from_secs(24 * 3600);
@@ -25,6 +25,11 @@ pub struct ClientOptions {
 }
 
 impl ClientOptions {
+    /// The API key, where one was given.
+    pub fn key(&self) -> Option<Result<ApiKey>> {
+        (self.keys.dev() || self.keys.pair().is_some()).then(|| self.keys.key())
+    }
+
     pub fn token(&self) -> Result<String> {
         // --as goes before a token that happens to be in the environment.
         match (&self.uid, &self.token) {

@@ -5,6 +5,7 @@
 mod client;
 #[cfg(feature = "devices")]
 mod devices;
+mod doctor;
 mod files;
 mod impair;
 mod keys;
@@ -33,6 +34,7 @@ enum Command {
     Call(Box<phone::CallCommand>),
     #[cfg(feature = "devices")]
     Devices(devices::DevicesCommand),
+    Doctor(doctor::DoctorCommand),
     Impair(impair::ImpairCommand),
     Load(load::LoadCommand),
     Logs(logs::LogsCommand),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Command::Call(command) => command.run(),
         #[cfg(feature = "devices")]
         Command::Devices(command) => command.run(),
+        Command::Doctor(command) => command.run(),
         Command::Impair(command) => command.run(),
         Command::Load(command) => command.run(),
         Command::Logs(command) => command.run(),
