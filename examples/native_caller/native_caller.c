@@ -186,6 +186,11 @@ static void show(phone *p, const trill_event *event) {
     case TRILL_EVENT_FIRST_VIDEO: printf("%s can be seen, %ux%u\n", event->identity, event->width, event->height); break;
     case TRILL_EVENT_SESSION_RECONNECTING: printf("the connection broke; it is being restored\n"); break;
     case TRILL_EVENT_SESSION_RECONNECTED: printf("the connection is restored\n"); break;
+    case TRILL_EVENT_DEVICE_CHANGED:
+        if (event->error) {
+            complain("device", event->error->status, event->error);
+        }
+        break;
     case TRILL_EVENT_SESSION_ERROR:
     case TRILL_EVENT_LOGGED_OUT:
     case TRILL_EVENT_LOGIN_RECONNECTING: complain("trouble", event->error->status, event->error); break;

@@ -48,7 +48,7 @@ impl DeviceControl {
         }
     }
 
-    /// Another device, or another policy. The one in use stays until the new one is open.
+    /// Another device, or another policy. The one in use is closed first, since it may be the same: some open only once.
     pub fn choose(&self, name: Option<String>, policy: DevicePolicy) {
         *self.choice.lock().unwrap_or_else(PoisonError::into_inner) = Choice { name, policy };
         self.version.fetch_add(1, Relaxed);

@@ -178,6 +178,19 @@ public enum DeviceKind: Int32, Sendable, CaseIterable, Coded {
     case microphone = 1
     case speaker = 2
     case camera = 3
+    /// Where a participant's picture goes to. In events only: there is nothing to list.
+    case videoOutput = 4
+    case unrecognized = -1
+}
+
+/// What became of one of our devices in a session.
+public enum DeviceState: Int32, Sendable, CaseIterable, Coded {
+    /// It works: for the first time, again, or in the place of another.
+    case inUse = 1
+    /// None works: there is silence, or no picture, until one is found.
+    case lost = 2
+    /// None works, and none is looked for.
+    case failed = 3
     case unrecognized = -1
 }
 

@@ -76,6 +76,9 @@ public struct SessionEvent: Sendable {
         case reconnected
         /// Something failed, and the session goes on without it.
         case failure(TrillError)
+        /// One of our own devices, or what the app put in its place, works, is lost or has failed; the session goes on. The
+        /// name is that of the one that works, the error says why none does.
+        case deviceChanged(DeviceKind, DeviceState, name: String?, TrillError?)
         /// The last event of a session.
         case ended(SessionEnd, TrillError?)
     }

@@ -35,6 +35,7 @@ enum EventKind: Int32, CaseIterable, Coded {
     case sessionReconnected = 217
     case sessionError = 218
     case sessionEnded = 219
+    case deviceChanged = 220
     case unrecognized = -1
 }
 

@@ -65,6 +65,13 @@ extension Event {
         case .sessionReconnected: session(.reconnected)
         case .sessionError: session(.failure(error ?? TrillError(code: TRILL_STATUS_INTERNAL, message: "")))
         case .sessionEnded: session(.ended(SessionEnd(code: event.session_end), error))
+        case .deviceChanged:
+            session(.deviceChanged(
+                DeviceKind(code: event.device),
+                DeviceState(code: event.device_state),
+                name: text(event.device_name),
+                error
+            ))
 
         case .unrecognized: .unrecognized(kind: event.kind)
         }

@@ -75,6 +75,7 @@ actor Phone {
         case .reconnecting: say("the connection broke; it is being restored")
         case .reconnected: say("the connection is restored")
         case .failure(let error): say("! \(error.message)")
+        case .deviceChanged(let device, _, name: _, let error?): say("! \(device): \(error.message)")
         default: break
         }
     }

@@ -215,6 +215,22 @@ enum class DeviceKind(override val code: Int) : Coded {
     MICROPHONE(1),
     SPEAKER(2),
     CAMERA(3),
+
+    /** Where a participant's picture goes to. In events only: there is nothing to list. */
+    VIDEO_OUTPUT(4),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
+/** What became of one of our devices in a session. */
+enum class DeviceState(override val code: Int) : Coded {
+    /** It works: for the first time, again, or in the place of another. */
+    IN_USE(1),
+
+    /** None works: there is silence, or no picture, until one is found. */
+    LOST(2),
+
+    /** None works, and none is looked for. */
+    FAILED(3),
     UNRECOGNIZED(UNRECOGNIZED_CODE),
 }
 

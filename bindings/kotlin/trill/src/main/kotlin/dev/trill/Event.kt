@@ -159,6 +159,18 @@ sealed interface SessionEvent : Event {
     /** Something failed, and the session goes on without it. */
     data class Failure(override val sessionId: String, val error: TrillException) : SessionEvent
 
+    /**
+     * One of our own devices, or what the app put in its place, works, is lost or has failed; the session goes on. [name] is
+     * that of the one that works, [error] says why none does.
+     */
+    data class DeviceChanged(
+        override val sessionId: String,
+        val device: DeviceKind,
+        val state: DeviceState,
+        val name: String?,
+        val error: TrillException?,
+    ) : SessionEvent
+
     /** The last event of a session. */
     data class Ended(override val sessionId: String, val end: SessionEnd, val error: TrillException?) : SessionEvent
 }

@@ -69,6 +69,7 @@ class HeaderTest {
         "VIDEO_SOURCE" to enumEntries<VideoSourceKind>(),
         "PUSH_OUTCOME" to enumEntries<PushOutcome>(),
         "DEVICE_KIND" to enumEntries<DeviceKind>(),
+        "DEVICE_STATE" to enumEntries<DeviceState>(),
     )
 
     private val structs: List<Structure> = listOf(

@@ -65,6 +65,7 @@ class Phone(private val engine: Engine, private val settings: SessionSettings) {
             is SessionEvent.Reconnecting -> println("the connection broke; it is being restored")
             is SessionEvent.Reconnected -> println("the connection is restored")
             is SessionEvent.Failure -> println("! ${event.error.message}")
+            is SessionEvent.DeviceChanged -> event.error?.let { println("! ${event.device}: ${it.message}") }
             is LoginEvent.LoggedOut -> println("! logged out: ${event.error?.message}")
             is LoginEvent.Reconnecting -> println("! login: ${event.error?.message}")
             else -> {}

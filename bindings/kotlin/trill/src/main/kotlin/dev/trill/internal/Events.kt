@@ -56,6 +56,8 @@ internal fun readEvent(pointer: Pointer): Event = EventStruct(pointer).readAll()
         EventKind.SESSION_RECONNECTED -> SessionEvent.Reconnected(session)
         EventKind.SESSION_ERROR -> SessionEvent.Failure(session, checkNotNull(error()))
         EventKind.SESSION_ENDED -> SessionEvent.Ended(session, coded(session_end), error())
+        EventKind.DEVICE_CHANGED ->
+            SessionEvent.DeviceChanged(session, coded(device), coded(device_state), device_name.text(), error())
 
         EventKind.UNRECOGNIZED -> Event.Unrecognized(kind)
     }

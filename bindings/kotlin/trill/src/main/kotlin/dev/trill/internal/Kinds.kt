@@ -39,6 +39,7 @@ internal enum class EventKind(override val code: Int) : Coded {
     SESSION_RECONNECTED(217),
     SESSION_ERROR(218),
     SESSION_ENDED(219),
+    DEVICE_CHANGED(220),
     UNRECOGNIZED(-1),
 }
 

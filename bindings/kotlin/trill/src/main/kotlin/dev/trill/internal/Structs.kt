@@ -62,6 +62,7 @@ internal class DataStruct(pointer: Pointer?) : Struct(pointer) {
 @Structure.FieldOrder(
     "kind", "local", "session_id", "error", "user", "call", "by", "participant", "participants", "participant_count",
     "identity", "track", "track_id", "speakers", "speaker_count", "data", "width", "height", "quality", "session_end",
+    "device", "device_state", "device_name",
 )
 internal class EventStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var kind = 0
@@ -84,6 +85,9 @@ internal class EventStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var height = 0
     @JvmField var quality = 0
     @JvmField var session_end = 0
+    @JvmField var device = 0
+    @JvmField var device_state = 0
+    @JvmField var device_name: Pointer? = null
 }
 
 @Structure.FieldOrder("uid", "name", "avatar", "metadata")
