@@ -19,7 +19,11 @@ struct Trill {
 
 impl Trill {
     fn start(arguments: &[&str]) -> Self {
-        let mut child = trill(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        Self::spawn(&mut trill(arguments))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = mpsc::channel();
         std::thread::spawn(move || {
@@ -173,6 +177,53 @@ fn a_call_from_one_terminal_to_another_is_in_both_logs() {
     server.process.wait_for("stopped");
     assert!(server.process.ended_well());
     assert!(server.folder.path().join("calls.db").exists());
+}
+
+#[test]
+fn a_disk_that_fills_up_is_told_and_the_call_goes_on() {
+    let server = server();
+    let recordings = tempfile::tempdir().unwrap();
+    let (heard, seen) = (recordings.path().join("heard.wav"), recordings.path().join("seen.y4m"));
+    let client = |uid| ["--dev", "--as", uid, "--server", &server.url, "--json"].map(str::to_owned);
+    let bob: Vec<String> = client("bob").into();
+    let bob: Vec<&str> = bob.iter().map(String::as_str).collect();
+    let mut bob = Trill::start(&[&["answer", "--once"], &SILENT[..], &bob].concat());
+    bob.wait_for("logged_in");
+
+    // Files of at most 256 blocks of 512 bytes: sound for 1.3 s, and no picture. Writing more is an error, not a signal.
+    let mut alice = Command::new("sh");
+    alice.args(["-c", "trap '' XFSZ; ulimit -f 256; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_trill")]);
+    alice.args(["call", "bob", "--video", "--mic", "tone", "--speaker"]).arg(&heard).arg("--video-out").arg(&seen);
+    alice.args(client("alice"));
+    let mut alice = Trill::spawn(alice.stdin(Stdio::null()));
+    let mut failed = Vec::new();
+    while failed.len() < 2 {
+        let change = alice.wait_for("device_changed");
+        assert_eq!(change["state"], "failed", "{change}");
+        assert!(change["error"]["message"].as_str().unwrap().contains("cannot be written"), "{change}");
+        failed.push(change["device"].as_str().unwrap().to_owned());
+    }
+    failed.sort();
+    assert_eq!(failed, ["speaker", "video_output"]);
+
+    // What comes is still received, and what is sent still arrives.
+    let received = |telephone: &Trill| {
+        let statistics = telephone.wait_for("statistics");
+        let tracks = statistics["statistics"]["received"].as_array().unwrap().clone();
+        tracks.iter().map(|track| track["network"]["packets"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    for telephone in [&alice, &bob] {
+        let before = received(telephone);
+        let after = received(telephone);
+        assert_eq!((before.len(), after.len()), (2, 2));
+        assert!(before.iter().zip(&after).all(|(before, after)| before < after), "{before:?} {after:?}");
+    }
+    alice.interrupt();
+    assert_eq!(alice.wait_for("summary")["call"]["endReason"], "hung_up");
+    assert!(alice.ended_well() && bob.ended_well());
+    // The second that was written is there.
+    let recording = hound::WavReader::open(&heard).unwrap();
+    assert!(recording.duration() >= 48_000, "{} samples", recording.duration());
 }
 
 #[test]
