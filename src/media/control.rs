@@ -9,15 +9,19 @@ pub struct SendControl {
     muted: AtomicBool,
     key_frame: AtomicBool,
     bitrate_bps: AtomicU32,
+    /// What the network carries of it.
+    limit_bps: AtomicU32,
     loss_percent: AtomicU8,
 }
 
 impl SendControl {
+    /// `bitrate_bps`: at most; the network may carry less, and [`Self::limit_bitrate`] says so.
     pub fn new(bitrate_bps: u32) -> Self {
         Self {
             muted: AtomicBool::new(false),
             key_frame: AtomicBool::new(false),
             bitrate_bps: AtomicU32::new(bitrate_bps),
+            limit_bps: AtomicU32::new(u32::MAX),
             loss_percent: AtomicU8::new(0),
         }
     }
@@ -41,12 +45,19 @@ impl SendControl {
         self.key_frame.swap(false, Relaxed)
     }
 
-    pub fn set_bitrate_bps(&self, bps: u32) {
-        self.bitrate_bps.store(bps, Relaxed);
+    /// What the track may take at most, whatever the network carries.
+    pub fn max_bitrate_bps(&self) -> u32 {
+        self.bitrate_bps.load(Relaxed)
     }
 
+    /// What the network carries of this track.
+    pub fn limit_bitrate(&self, bps: u32) {
+        self.limit_bps.store(bps, Relaxed);
+    }
+
+    /// What is to be sent now.
     pub fn bitrate_bps(&self) -> u32 {
-        self.bitrate_bps.load(Relaxed)
+        self.bitrate_bps.load(Relaxed).min(self.limit_bps.load(Relaxed))
     }
 
     /// What the receivers report as lost, 0-100: it sets the strength of Opus's in-band FEC.

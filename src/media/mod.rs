@@ -3,10 +3,12 @@
 //! Level 1: no clock, no thread, no socket, no codec.
 
 pub mod assembly;
+pub mod bandwidth;
 pub mod clock;
 pub mod control;
 pub mod frame;
 pub mod jitter;
+pub mod ladder;
 pub mod level;
 pub mod mixer;
 pub mod opus;

@@ -1,10 +1,11 @@
 //! What we can send and receive, and how loss is repaired: codecs, header extensions, interceptors.
 
+use super::estimate::Estimate;
 use super::feedback::{FeedbackTap, Feedbacks};
 use super::receive::RemoteTracks;
 use super::repair::Repair;
 use crate::session::TrackKind;
-use rtc::interceptor::{NackGeneratorBuilder, NackResponderBuilder, Registry, Slot};
+use rtc::interceptor::{CongestionControlBuilder, NackGeneratorBuilder, NackResponderBuilder, Registry, Slot};
 use rtc::peer_connection::configuration::interceptor_registry::{configure_rtcp_reports, configure_twcc};
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine};
 use rtc::rtp_transceiver::rtp_sender::{
@@ -47,8 +48,8 @@ pub(super) fn media_engine() -> Result<MediaEngine> {
     Ok(engine)
 }
 
-/// NACK both ways, reports, and transport-wide sequence numbers with feedback. No pacer and no estimator: the bitrate
-/// is the app's setting so far.
+/// NACK both ways, reports, transport-wide sequence numbers with feedback, and an estimate from it. No pacer: the
+/// crate's own would queue voices behind pictures.
 pub(super) fn interceptors(
     engine: &mut MediaEngine,
     feedbacks: Arc<Feedbacks>,
@@ -63,6 +64,8 @@ pub(super) fn interceptors(
         .with(Slot::NackGenerator, generator);
     let registry = configure_rtcp_reports(registry);
     let registry = configure_twcc(registry, engine)?;
+    let estimate = CongestionControlBuilder::new(Estimate::new(feedbacks.clone())).build();
+    let registry = registry.with(Slot::CongestionControl, estimate);
     // Next to the wire: it sees all RTCP that comes in, and the sender reports that go out.
     Ok(registry.with(Slot::from(500), FeedbackTap::new(feedbacks, remote_tracks)))
 }
@@ -78,6 +81,13 @@ pub(super) fn payload_type(kind: TrackKind) -> u8 {
     match kind {
         TrackKind::Audio => OPUS_PAYLOAD_TYPE,
         TrackKind::Video => VP8_PAYLOAD_TYPE,
+    }
+}
+
+pub(super) fn clock_rate(kind: TrackKind) -> u32 {
+    match kind {
+        TrackKind::Audio => 48_000,
+        TrackKind::Video => 90_000,
     }
 }
 

@@ -1,7 +1,10 @@
 //! What receivers report of the tracks that we send: read from the RTCP as it passes, and handed to the pipelines.
 
+use super::codecs;
 use super::receive::RemoteTracks;
+use crate::media::bandwidth::{Demand, share_out};
 use crate::media::control::SendControl;
+use crate::session::TrackKind;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
@@ -13,24 +16,51 @@ use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The tracks that we send, by SSRC.
 #[derive(Debug, Default)]
-pub(super) struct Feedbacks(Mutex<HashMap<u32, Arc<Feedback>>>);
+pub(super) struct Feedbacks {
+    tracks: Mutex<HashMap<u32, Arc<Feedback>>>,
+    /// Of all that this connection may send; 0 before there is feedback.
+    estimate_bps: AtomicU32,
+    queue_micros: AtomicU64,
+}
 
 impl Feedbacks {
     pub(super) fn insert(&self, ssrc: u32, feedback: Arc<Feedback>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(ssrc, feedback);
+        self.tracks().insert(ssrc, feedback);
     }
 
     pub(super) fn remove(&self, ssrc: u32) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&ssrc);
+        self.tracks().remove(&ssrc);
+    }
+
+    /// Tells each track what it may send of that estimate.
+    pub(super) fn share_out(&self, estimate_bps: u32, queue: Duration) {
+        self.estimate_bps.store(estimate_bps, Relaxed);
+        self.queue_micros.store(queue.as_micros() as u64, Relaxed);
+        let tracks = self.tracks();
+        let sent: Vec<&Feedback> = tracks.values().map(Arc::as_ref).filter(|t| !t.control.is_muted()).collect();
+        let demands: Vec<Demand> = sent.iter().map(|track| track.demand()).collect();
+        for (track, bps) in sent.iter().zip(share_out(estimate_bps, &demands)) {
+            track.control.limit_bitrate(bps);
+        }
+    }
+
+    /// What the path carries, and how long packets wait in its queue. `None` before there was feedback.
+    pub(super) fn path(&self) -> Option<(u32, Duration)> {
+        let estimate = self.estimate_bps.load(Relaxed);
+        (estimate > 0).then(|| (estimate, Duration::from_micros(self.queue_micros.load(Relaxed))))
     }
 
     fn of(&self, ssrc: u32) -> Option<Arc<Feedback>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&ssrc).cloned()
+        self.tracks().get(&ssrc).cloned()
+    }
+
+    fn tracks(&self) -> MutexGuard<'_, HashMap<u32, Arc<Feedback>>> {
+        self.tracks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -38,7 +68,7 @@ impl Feedbacks {
 #[derive(Debug)]
 pub(super) struct Feedback {
     control: Arc<SendControl>,
-    clock_rate: u32,
+    kind: TrackKind,
     pub(super) lost: AtomicU32,
     /// Smoothed, 0-100.
     pub(super) loss_percent: AtomicU8,
@@ -50,16 +80,23 @@ pub(super) struct Feedback {
 }
 
 impl Feedback {
-    pub(super) fn new(control: Arc<SendControl>, clock_rate: u32) -> Self {
+    pub(super) fn new(control: Arc<SendControl>, kind: TrackKind) -> Self {
         Self {
             control,
-            clock_rate,
+            kind,
             lost: AtomicU32::new(0),
             loss_percent: AtomicU8::new(0),
             jitter_micros: AtomicU64::new(0),
             rtt_micros: AtomicU64::new(0),
             key_frame_requests: AtomicU64::new(0),
             nacked: AtomicU64::new(0),
+        }
+    }
+
+    fn demand(&self) -> Demand {
+        match self.kind {
+            TrackKind::Audio => Demand::Audio(self.control.max_bitrate_bps()),
+            TrackKind::Video => Demand::Video(self.control.max_bitrate_bps()),
         }
     }
 
@@ -70,7 +107,8 @@ impl Feedback {
 
     fn report(&self, report: &ReceptionReport, rtt: Option<Duration>) {
         self.lost.store(report.total_lost, Relaxed);
-        self.jitter_micros.store(u64::from(report.jitter) * 1_000_000 / u64::from(self.clock_rate), Relaxed);
+        self.jitter_micros
+            .store(u64::from(report.jitter) * 1_000_000 / u64::from(codecs::clock_rate(self.kind)), Relaxed);
         if let Some(rtt) = rtt {
             self.rtt_micros.store((rtt.as_micros() as u64).max(1), Relaxed);
         }
@@ -197,7 +235,7 @@ mod tests {
 
     fn tap() -> (FeedbackTap, Arc<Feedback>, Arc<SendControl>) {
         let control = Arc::new(SendControl::new(0));
-        let feedback = Arc::new(Feedback::new(control.clone(), 48_000));
+        let feedback = Arc::new(Feedback::new(control.clone(), TrackKind::Audio));
         let feedbacks = Arc::new(Feedbacks::default());
         feedbacks.insert(7, feedback.clone());
         (FeedbackTap::new(feedbacks, RemoteTracks::default()), feedback, control)

@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, reason = "packets are stamped with their time of arrival here")]
 
 mod codecs;
+mod estimate;
 mod feedback;
 mod handshake;
 mod network;

@@ -83,6 +83,11 @@ pub struct PathStats {
     /// Everything on the wire, both directions.
     pub bytes_sent: u64,
     pub bytes_received: u64,
+    /// What this path is estimated to carry of what we send; nothing before there was feedback, or on a connection that
+    /// does not send.
+    pub estimate_bps: Option<u32>,
+    /// How long our packets wait in the queue of its bottleneck.
+    pub queue_ms: Option<f64>,
 }
 
 /// One WebRTC peer connection. Must be made within a tokio runtime; [`Self::close`] it.
@@ -173,8 +178,7 @@ impl PeerConnection {
         source: PacketSource,
         control: Arc<SendControl>,
     ) -> Result<()> {
-        let clock_rate = codecs::codec(kind).clock_rate;
-        let feedback = Arc::new(Feedback::new(control.clone(), clock_rate));
+        let feedback = Arc::new(Feedback::new(control.clone(), kind));
         let sending = Sending::start(cid, kind, source, feedback.clone(), self.shared.connected.clone());
         let init = RTCRtpTransceiverInit {
             direction: RTCRtpTransceiverDirection::Sendonly,
@@ -274,6 +278,9 @@ impl PeerConnection {
         }
         let pairs = report.candidate_pairs();
         let measured = pairs.filter(|pair| pair.nominated && pair.current_round_trip_time > 0.0);
+        let path = self.shared.feedbacks.path();
+        stats.estimate_bps = path.map(|(estimate, _)| estimate);
+        stats.queue_ms = path.map(|(_, queue)| queue.as_secs_f64() * 1000.0);
         stats.rtt_ms = measured.map(|pair| pair.current_round_trip_time * 1000.0).reduce(f64::min);
         stats
     }

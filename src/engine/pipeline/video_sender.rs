@@ -10,6 +10,7 @@ use crate::device::{Next, VideoSource};
 use crate::media::clock::RtpClock;
 use crate::media::control::SendControl;
 use crate::media::frame::{MAX_VIDEO_SIDE, VideoFrame};
+use crate::media::ladder::SizeLadder;
 use crate::media::rtp::RtpPacket;
 use crate::media::scale::{Scaler, fit_within};
 use crate::media::vp8::Packetizer;
@@ -24,7 +25,8 @@ const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(300);
 /// A source whose timestamps run so far from real time is taken to have begun anew.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(200);
 
-/// What is sent at most; the source's pictures are brought within it.
+/// What is sent at most; the source's pictures are brought within it, and are smaller where the bitrate is too low for
+/// their size ([`SizeLadder`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VideoSenderSettings {
     /// In pixels; the proportions stay.
@@ -76,6 +78,7 @@ impl VideoSender {
             bitrate_bps,
             control,
             out,
+            ladder: SizeLadder::default(),
             scaler: Scaler::default(),
             scaled: VideoFrame::black(2, 2)?,
             packetizer: Packetizer::new(rand::random()),
@@ -111,6 +114,7 @@ struct Pipeline {
     bitrate_bps: u32,
     control: Arc<SendControl>,
     out: PacketSender,
+    ladder: SizeLadder,
     scaler: Scaler,
     scaled: VideoFrame,
     packetizer: Packetizer,
@@ -168,16 +172,14 @@ impl Pipeline {
             return Ok(true);
         }
         self.last_time = Some(time);
-        if self.bitrate_bps != self.control.bitrate_bps() {
-            self.bitrate_bps = self.control.bitrate_bps();
-            self.encoder.set_bitrate(self.bitrate_bps)?;
-        }
+        self.follow_bitrate()?;
         self.key_wanted |= self.control.take_key_frame_request();
         let key = self.key_wanted
             && self.last_key.is_none_or(|last| now.saturating_duration_since(last) >= KEY_FRAME_INTERVAL);
 
         let size = (frame.width(), frame.height());
-        let sent_size = fit_within(size, (self.settings.max_width, self.settings.max_height));
+        let full = fit_within(size, (self.settings.max_width, self.settings.max_height));
+        let sent_size = fit_within(full, self.ladder.size(now, self.bitrate_bps, self.settings.max_fps, full));
         let picture = if sent_size == size {
             frame
         } else {
@@ -223,6 +225,19 @@ impl Pipeline {
         self.key_wanted |= !complete;
         self.count(now);
         Ok(open)
+    }
+
+    /// Less at once; more when it is worth setting up the encoder anew.
+    fn follow_bitrate(&mut self) -> Result<()> {
+        let bitrate_bps = self.control.bitrate_bps();
+        let is_news = bitrate_bps < self.bitrate_bps
+            || bitrate_bps > self.bitrate_bps / 100 * 103
+            || bitrate_bps == self.control.max_bitrate_bps();
+        if is_news && bitrate_bps != self.bitrate_bps {
+            self.bitrate_bps = bitrate_bps;
+            self.encoder.set_bitrate(bitrate_bps)?;
+        }
+        Ok(())
     }
 
     /// The picture's time since the start: the source's own clock, which is even, held to real time.

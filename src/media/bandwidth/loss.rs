@@ -1,0 +1,106 @@
+//! Whether loss has to do with the rate.
+//!
+//! Where a queue is short, loss is all that is seen of congestion; on a radio link it comes by itself, and whoever sends
+//! less because of it only has less. So loss is put to the test: the rate is lowered, and when the loss stays what it was,
+//! it is the path's own, and the rate is given back.
+
+use super::PacketOutcome;
+use std::time::{Duration, Instant};
+
+/// Loss is judged over so long at least, and so many packets.
+const WINDOW: Duration = Duration::from_secs(1);
+const WINDOW_PACKETS: u32 = 30;
+/// So much more than the path's own is put to the test.
+const SUSPICIOUS: f64 = 0.06;
+/// And more than so many standard deviations, as a window has only so many packets.
+const BY_CHANCE: f64 = 3.0;
+/// When less than this part of it stays at the lower rate, it was congestion.
+const STAYS: f64 = 0.6;
+/// What is taken from the rate for the test.
+const TEST_CUT: f64 = 0.3;
+
+/// What follows for the estimate, in bit/s.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Verdict {
+    Free,
+    Reduce {
+        to: f64,
+    },
+    Restore {
+        to: f64,
+    },
+    /// The loss has gone down with the rate: the path carries so much.
+    Congested {
+        capacity: f64,
+    },
+    /// A test is under way.
+    Wait,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct LossJudge {
+    began: Option<Instant>,
+    packets: u32,
+    lost: u32,
+    /// The path's own loss, 0 to 1.
+    own: f64,
+    /// The latest window's.
+    latest: f64,
+    test: Option<Test>,
+}
+
+#[derive(Debug)]
+struct Test {
+    rate: f64,
+    loss: f64,
+    /// The first window still has packets of before.
+    settled: bool,
+}
+
+impl LossJudge {
+    /// Of late, 0 to 1.
+    pub(super) fn share(&self) -> f64 {
+        self.latest
+    }
+
+    pub(super) fn end_test(&mut self) {
+        self.test = None;
+    }
+
+    pub(super) fn judge(&mut self, now: Instant, outcomes: &[PacketOutcome], rate: f64) -> Verdict {
+        let began = *self.began.get_or_insert(now);
+        self.packets += outcomes.len() as u32;
+        self.lost += outcomes.iter().filter(|outcome| outcome.arrived.is_none()).count() as u32;
+        if now.saturating_duration_since(began) < WINDOW || self.packets < WINDOW_PACKETS {
+            return if self.test.is_some() { Verdict::Wait } else { Verdict::Free };
+        }
+        let loss = f64::from(self.lost) / f64::from(self.packets);
+        let chance = (self.own * (1.0 - self.own) / f64::from(self.packets)).sqrt();
+        (self.began, self.packets, self.lost, self.latest) = (Some(now), 0, 0, loss);
+        match &mut self.test {
+            Some(test) if !test.settled => {
+                test.settled = true;
+                Verdict::Wait
+            }
+            Some(test) => {
+                let (before, stays) = (test.rate, loss > STAYS * test.loss);
+                let capacity = before * (1.0 - test.loss);
+                self.test = None;
+                if !stays {
+                    return Verdict::Congested { capacity };
+                }
+                self.own = loss;
+                Verdict::Restore { to: before }
+            }
+            None if loss > self.own + SUSPICIOUS.max(BY_CHANCE * chance) => {
+                self.test = Some(Test { rate, loss, settled: false });
+                Verdict::Reduce { to: rate * (1.0 - TEST_CUT) }
+            }
+            None => {
+                // Less at once, more slowly: congestion that creeps in is not the path's own.
+                self.own = if loss < self.own { loss } else { self.own + (loss - self.own) * 0.1 };
+                Verdict::Free
+            }
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! How long packets wait in the bottleneck's queue.
+//!
+//! The clocks of both ends differ by an unknown amount, so only differences of one-way delays count: the lowest of late
+//! against the lowest of the last ten seconds. The lowest of late, because jitter delays single packets and a queue all
+//! of them.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// "Of late".
+const RECENT: Duration = Duration::from_millis(60);
+/// The lowest delay is that of so many seconds.
+const BASE_SECONDS: usize = 10;
+/// A queue shorter than this is none, on a path without jitter.
+const THRESHOLD_MS: f64 = 20.0;
+const THRESHOLD_MAX_MS: f64 = 120.0;
+/// Measurements, of which a fifth are below the usual; and what the usual is at most.
+const USUAL_OF: usize = 100;
+const USUAL_MAX_MS: f64 = 100.0;
+/// A queue that gets shorter by so much from one feedback to the next is on its way out.
+const FALLING_MS: f64 = 3.0;
+/// Packets looked at at most: more than 600 Mbit/s of full ones.
+const MAX_PACKETS: usize = 10_000;
+
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// The zero of send times.
+    epoch: Option<Instant>,
+    /// Arrival, and the delay in ms against the unknown difference of the clocks.
+    recent: VecDeque<(Duration, f64)>,
+    /// The lowest delay of each second that packets arrived in, the newest last.
+    seconds: VecDeque<(u64, f64)>,
+    delay_ms: f64,
+    before_ms: f64,
+    /// The latest [`USUAL_OF`] measurements before the latest.
+    past: VecDeque<f64>,
+    /// What is measured without a queue: with jitter, the lowest of a few packets is above the lowest of many.
+    usual_ms: f64,
+    /// How much the lowest of late goes up and down by itself.
+    noise_ms: f64,
+}
+
+impl Queue {
+    pub(super) fn packet(&mut self, sent: Instant, arrived: Duration) {
+        let epoch = *self.epoch.get_or_insert(sent);
+        let sent_ms = match sent.checked_duration_since(epoch) {
+            Some(after) => after.as_secs_f64() * 1e3,
+            None => -(epoch.duration_since(sent).as_secs_f64() * 1e3),
+        };
+        let delay = arrived.as_secs_f64() * 1e3 - sent_ms;
+        self.recent.push_back((arrived, delay));
+        let from = arrived.saturating_sub(RECENT);
+        while self.recent.front().is_some_and(|(at, _)| *at < from) || self.recent.len() > MAX_PACKETS {
+            self.recent.pop_front();
+        }
+        let second = arrived.as_secs();
+        match self.seconds.back_mut() {
+            // What comes late belongs to a second that is counted already.
+            Some((last, lowest)) if *last >= second => *lowest = lowest.min(delay),
+            _ => self.seconds.push_back((second, delay)),
+        }
+        while self.seconds.len() > BASE_SECONDS {
+            self.seconds.pop_front();
+        }
+    }
+
+    /// After the packets of a feedback.
+    pub(super) fn judge(&mut self) {
+        let lowest = |delays: &mut dyn Iterator<Item = f64>| delays.fold(f64::INFINITY, f64::min);
+        let of_late = lowest(&mut self.recent.iter().map(|(_, delay)| *delay));
+        let base = lowest(&mut self.seconds.iter().map(|(_, delay)| *delay));
+        if !of_late.is_finite() {
+            return;
+        }
+        self.before_ms = self.delay_ms;
+        self.delay_ms = of_late - base;
+        self.learn_usual();
+        // Slowly, so that a queue that builds up is not taken for noise.
+        self.noise_ms += ((self.delay_ms - self.before_ms).abs() - self.noise_ms) * 0.03;
+    }
+
+    pub(super) fn delay(&self) -> Duration {
+        Duration::from_secs_f64((self.delay_ms - self.usual_ms).max(0.0) / 1e3)
+    }
+
+    /// There is one, and it does not get shorter.
+    pub(super) fn is_building(&self) -> bool {
+        self.delay_ms - self.usual_ms > self.threshold_ms() && self.delay_ms > self.before_ms - FALLING_MS
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.delay_ms - self.usual_ms < self.threshold_ms() / 2.0
+    }
+
+    pub(super) fn forget_recent(&mut self) {
+        self.recent.clear();
+        self.delay_ms = 0.0;
+        self.before_ms = 0.0;
+    }
+
+    fn threshold_ms(&self) -> f64 {
+        (THRESHOLD_MS + 4.0 * self.noise_ms).min(THRESHOLD_MAX_MS)
+    }
+
+    fn learn_usual(&mut self) {
+        if self.past.len() == USUAL_OF {
+            self.past.pop_front();
+        }
+        self.past.push_back(self.delay_ms);
+        let mut sorted: Vec<f64> = self.past.iter().copied().collect();
+        sorted.sort_by(f64::total_cmp);
+        self.usual_ms = sorted[sorted.len() / 5].min(USUAL_MAX_MS);
+    }
+}
