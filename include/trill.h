@@ -1312,7 +1312,7 @@ struct trill_session_settings {
     uint32_t audio_sample_rate;
     /** Of TRILL_AUDIO_SOURCE_PUSHED, 1 to 32; 0 for 1. They are mixed down: calls are mono. */
     uint32_t audio_channels;
-    /** What audio is encoded at, 6,000 to 510,000 bit/s; 0 for 32,000. */
+    /** The most that audio is encoded at (a narrow path gets less), 6,000 to 510,000 bit/s; 0 for 32,000. */
     uint32_t audio_bitrate_bps;
     /** TRILL_VIDEO_SOURCE_*. */
     int32_t video_source;
@@ -1326,7 +1326,7 @@ struct trill_session_settings {
     uint32_t video_height;
     /** The most pictures sent in a second, 1 to 120; 0 for 30. */
     uint32_t video_fps;
-    /** The most that video is encoded at, 30,000 to 20,000,000 bit/s; 0 for 1,500,000. */
+    /** The most that video is encoded at (a narrow path gets less, and smaller pictures), 30,000 to 20,000,000 bit/s; 0 for 1,500,000. */
     uint32_t video_bitrate_bps;
     /** Not 0: no video is sent, and none is received, whatever else is said here. */
     int32_t audio_only;

@@ -55,7 +55,7 @@ pub struct trill_session_settings {
     pub audio_sample_rate: u32,
     /// Of TRILL_AUDIO_SOURCE_PUSHED, 1 to 32; 0 for 1. They are mixed down: calls are mono.
     pub audio_channels: u32,
-    /// What audio is encoded at, 6,000 to 510,000 bit/s; 0 for 32,000.
+    /// The most that audio is encoded at (a narrow path gets less), 6,000 to 510,000 bit/s; 0 for 32,000.
     pub audio_bitrate_bps: u32,
     /// TRILL_VIDEO_SOURCE_*.
     pub video_source: i32,
@@ -69,7 +69,7 @@ pub struct trill_session_settings {
     pub video_height: u32,
     /// The most pictures sent in a second, 1 to 120; 0 for 30.
     pub video_fps: u32,
-    /// The most that video is encoded at, 30,000 to 20,000,000 bit/s; 0 for 1,500,000.
+    /// The most that video is encoded at (a narrow path gets less, and smaller pictures), 30,000 to 20,000,000 bit/s; 0 for 1,500,000.
     pub video_bitrate_bps: u32,
     /// Not 0: no video is sent, and none is received, whatever else is said here.
     pub audio_only: i32,

@@ -30,9 +30,9 @@ pub struct SessionSettings {
     pub device_policy: DevicePolicy,
     pub video_outputs: VideoOutputs,
     pub audio_taps: Option<AudioTaps>,
-    /// 6,000 to 510,000.
+    /// At most; a narrow path gets less. 6,000 to 510,000.
     pub audio_bitrate_bps: u32,
-    /// 30,000 to 20,000,000.
+    /// At most; a narrow path gets less, and smaller pictures. 30,000 to 20,000,000.
     pub video_bitrate_bps: u32,
     pub video: VideoSenderSettings,
     pub machine: MachineSettings,

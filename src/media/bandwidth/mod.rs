@@ -21,8 +21,8 @@ use std::time::{Duration, Instant};
 /// What is sent, of what is delivered, when a queue builds up: less by so much for each second of queue, so that a long one
 /// is gone soon, and never less than that.
 const BACK_OFF: f64 = 0.87;
-const BACK_OFF_BY_QUEUE: f64 = 1.3;
-const BACK_OFF_MOST: f64 = 0.2;
+const BACK_OFF_BY_QUEUE: f64 = 1.8;
+const BACK_OFF_MOST: f64 = 0.12;
 /// Decreases are so far apart at least, as the effect of one is seen a round trip and a feedback interval later...
 const DECREASE_INTERVAL: Duration = Duration::from_millis(250);
 /// ... unless the queue has become so much longer since.

@@ -19,6 +19,10 @@ const USUAL_OF: usize = 100;
 const USUAL_MAX_MS: f64 = 100.0;
 /// A queue that gets shorter by so much from one feedback to the next is on its way out.
 const FALLING_MS: f64 = 3.0;
+/// A queue grows fast when it gets longer by so much in a time, seen over so long and so many packets.
+const FAST_GROWTH: f64 = 0.35;
+const FAST_SPAN_MS: f64 = 25.0;
+const FAST_PACKETS: usize = 4;
 /// Packets looked at at most: more than 600 Mbit/s of full ones.
 const MAX_PACKETS: usize = 10_000;
 
@@ -83,9 +87,22 @@ impl Queue {
         Duration::from_secs_f64((self.delay_ms - self.usual_ms).max(0.0) / 1e3)
     }
 
-    /// There is one, and it does not get shorter.
+    /// There is one that does not get shorter; and it was there before, or grows fast. (A computer that was busy for a
+    /// moment delays packets too, but once, and lets them go all together.)
     pub(super) fn is_building(&self) -> bool {
-        self.delay_ms - self.usual_ms > self.threshold_ms() && self.delay_ms > self.before_ms - FALLING_MS
+        let threshold = self.usual_ms + self.threshold_ms();
+        self.delay_ms > threshold
+            && self.delay_ms > self.before_ms - FALLING_MS
+            && (self.before_ms > threshold / 2.0 || self.grows_fast())
+    }
+
+    /// Packets come much further apart than they were sent.
+    fn grows_fast(&self) -> bool {
+        let (Some((first, before)), Some((last, after))) = (self.recent.front(), self.recent.back()) else {
+            return false;
+        };
+        let span = (last.saturating_sub(*first)).as_secs_f64() * 1e3;
+        self.recent.len() >= FAST_PACKETS && span > FAST_SPAN_MS && after - before > FAST_GROWTH * span
     }
 
     pub(super) fn is_empty(&self) -> bool {
