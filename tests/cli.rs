@@ -465,6 +465,25 @@ fn media_that_cannot_be_used_is_told_before_anybody_is_rung() {
 }
 
 #[test]
+fn a_call_that_cannot_be_made_leaves_earlier_recordings_as_they_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (sound, film, new) = (file("sound.wav"), file("film.y4m"), file("new.wav"));
+    std::fs::write(&sound, "of yesterday").unwrap();
+    std::fs::write(&film, "of yesterday").unwrap();
+    let me = ["call", "bob", "--dev", "--as", "alice", "--server", "http://127.0.0.1:1", "--mic", "tone"];
+    for speaker in [&sound, &new] {
+        let said = refusal(&[&me[..], &["--speaker", speaker, "--video-out", &film]].concat());
+        assert!(said.contains("server_unreachable"), "{said}");
+    }
+    assert_eq!(std::fs::read_to_string(&sound).unwrap(), "of yesterday");
+    assert_eq!(std::fs::read_to_string(&film).unwrap(), "of yesterday");
+    assert!(!std::path::Path::new(&new).exists());
+    let nowhere = file("no/such/folder.wav");
+    assert!(refusal(&[&me[..], &["--speaker", &nowhere]].concat()).contains("media_file"));
+}
+
+#[test]
 fn without_a_token_or_with_a_bad_one_the_way_to_a_good_one_is_told() {
     let said = refusal(&["logs"]);
     assert!(said.contains("--as") && said.contains("token_missing"), "{said}");

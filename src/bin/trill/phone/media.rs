@@ -70,16 +70,42 @@ impl MediaOptions {
             media.has_microphone = false;
             without(error, media.options.mic == DEFAULT, "the other will hear nothing (--mic names another source)")?;
         }
-        if let Err(error) = media.speaker()?.open() {
+        if let Err(error) = try_speaker(media.speaker()?) {
             media.has_speaker = false;
             without(error, media.options.speaker == DEFAULT, "you will hear nothing (--speaker names another sink)")?;
         }
         if video {
             media.camera()?.open()?;
         }
-        picture_sink(&media.options.video_out)?.open()?;
+        match picture_sink(&media.options.video_out)? {
+            VideoOutput::Y4m { path } => try_file(&path)?,
+            other => drop(other.open()?),
+        }
         Ok(media)
     }
+}
+
+fn try_speaker(speaker: AudioOutput) -> Result<()> {
+    match speaker {
+        AudioOutput::Wav { path } => try_file(&path),
+        other => other.open().map(drop),
+    }
+}
+
+/// Whether a recording can be written there. What is there stays: nobody has answered yet.
+fn try_file(path: &Path) -> Result<()> {
+    let is_new = !path.exists();
+    std::fs::OpenOptions::new().append(true).create(true).open(path).map_err(|error| {
+        Error::new(
+            ErrorCode::MediaFile,
+            format!("{}: cannot be written: {error}; choose another place", path.display()),
+        )
+    })?;
+    if is_new {
+        // What cannot be removed is empty.
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(())
 }
 
 /// Goes on without a default device; a source that was asked for by name must work.
