@@ -114,6 +114,8 @@ pub const TRILL_SESSION_END_CONNECTION_LOST: i32 = 6;
 pub const TRILL_SESSION_END_MEDIA_UNREACHABLE: i32 = 7;
 /// The session never came about; the error says why.
 pub const TRILL_SESSION_END_JOIN_FAILED: i32 = 8;
+/// A fault inside Trill: that session was closed, and the engine goes on. Please report it with the log.
+pub const TRILL_SESSION_END_INTERNAL: i32 = 9;
 
 /// A message from another participant, or from the server's own API.
 #[repr(C)]
@@ -374,6 +376,7 @@ fn session_end_number(reason: SessionEndReason) -> i32 {
         SessionEndReason::ConnectionLost => TRILL_SESSION_END_CONNECTION_LOST,
         SessionEndReason::MediaUnreachable => TRILL_SESSION_END_MEDIA_UNREACHABLE,
         SessionEndReason::JoinFailed => TRILL_SESSION_END_JOIN_FAILED,
+        SessionEndReason::Internal => TRILL_SESSION_END_INTERNAL,
     }
 }
 

@@ -206,6 +206,8 @@ pub unsafe extern "C" fn trill_session_send_data(
             .map(|name| ParticipantIdentity::new(string_in(*name, "a destination")?))
             .collect::<Result<Vec<_>>>()?;
         let data = OutgoingData { payload: payload.to_vec().into(), topic, reliable: reliable != 0, destinations };
+        #[cfg(feature = "planted-faults")]
+        crate::engine::planted::fault("entry", &data);
         engine(&|engine| engine.send_data(id, data.clone()))
     })
 }

@@ -10,6 +10,8 @@ mod connect;
 mod delivery;
 mod event;
 pub mod pipeline;
+#[cfg(feature = "planted-faults")]
+pub(crate) mod planted;
 mod ringing;
 pub mod session;
 mod shared;
@@ -295,7 +297,11 @@ impl Engine {
     /// Sends a message to others in a session. Errors: `session_not_found`, `too_large`, `token_missing_grant`,
     /// `too_many_requests`.
     pub fn send_data(&self, session: &SessionId, data: OutgoingData) -> Completion<()> {
-        self.in_session(session, async move |handle| handle.send_data(data).await)
+        self.in_session(session, async move |handle| {
+            #[cfg(feature = "planted-faults")]
+            planted::fault("operation", &data);
+            handle.send_data(data).await
+        })
     }
 
     /// Everyone in a session, ourselves first. Errors: `session_not_found`.

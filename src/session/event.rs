@@ -157,6 +157,8 @@ pub enum SessionEndReason {
     MediaUnreachable,
     /// The session never came about: server unreachable, TLS or token refused; the error says which.
     JoinFailed,
+    /// A fault inside Trill; the session was closed, and the engine goes on.
+    Internal,
 }
 
 impl SessionEndReason {
@@ -171,6 +173,7 @@ impl SessionEndReason {
             Self::ConnectionLost => "connection_lost",
             Self::MediaUnreachable => "media_unreachable",
             Self::JoinFailed => "join_failed",
+            Self::Internal => "internal",
         }
     }
 
@@ -185,6 +188,7 @@ impl SessionEndReason {
             Self::ConnectionLost => ErrorCode::ConnectionLost,
             Self::MediaUnreachable => ErrorCode::MediaUnreachable,
             Self::JoinFailed => ErrorCode::ServerUnreachable,
+            Self::Internal => ErrorCode::Internal,
         };
         Some(code.into())
     }

@@ -7,9 +7,16 @@ use super::remote::{Finished, RemoteEvent, Remotes};
 use super::signal::{Signal, SignalEvent};
 use super::stats::{SentTrack, SessionStats, SessionTimings};
 use super::{Command, Shared};
-use crate::base::{Error, Result};
-use crate::session::{ConnectionState, Output, PeerCommand, PeerEvent, SessionEvent, SessionMachine, Side, TrackKind};
+#[cfg(feature = "planted-faults")]
+use crate::engine::planted;
+use crate::base::{Error, ErrorCode, Result};
+use crate::session::{
+    ConnectionState, Output, PeerCommand, PeerEvent, SessionEndReason, SessionEvent, SessionMachine, Side, TrackKind,
+};
+use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 use url::Url;
@@ -39,7 +46,19 @@ pub(super) struct Driver {
 }
 
 impl Driver {
+    /// Until the session is over. A fault ends this session, and nothing else.
     pub(super) async fn run(mut self) {
+        if AssertUnwindSafe(self.drive()).catch_unwind().await.is_err() {
+            // Pipelines and connections do not stand on the machine: they are closed as ever.
+            tracing::error!("a session had a fault and is closed; please report this log");
+            self.shared.faulted.store(true, Relaxed);
+            let error = Some(ErrorCode::Internal.into());
+            self.last_event = Some(SessionEvent::Ended { reason: SessionEndReason::Internal, error });
+        }
+        self.close().await;
+    }
+
+    async fn drive(&mut self) {
         while !self.carry_out().await {
             let wake = self.machine.poll_timeout();
             tokio::select! {
@@ -50,7 +69,6 @@ impl Driver {
                 () = sleep_until(wake) => self.machine.handle_timeout(Instant::now()),
             }
         }
-        self.close().await;
     }
 
     /// Does all that the machine wants by now. True at the end.
@@ -110,7 +128,11 @@ impl Driver {
                 }
                 reply(answer, self.machine.set_muted(source, muted));
             }
-            Some(Command::SendData(data, answer)) => reply(answer, self.machine.send_data(data)),
+            Some(Command::SendData(data, answer)) => {
+                #[cfg(feature = "planted-faults")]
+                planted::fault("session", &data);
+                reply(answer, self.machine.send_data(data));
+            }
             Some(Command::Subscribe(track, subscribe, answer)) => {
                 reply(answer, self.machine.subscribe(&track, subscribe));
             }
@@ -234,7 +256,7 @@ impl Driver {
         let event = self.last_event.take();
         let error = match &event {
             Some(SessionEvent::Ended { error: Some(error), .. }) => error.clone(),
-            _ => Error::from(crate::base::ErrorCode::Cancelled),
+            _ => Error::from(ErrorCode::Cancelled),
         };
         self.shared.joined(Err(error));
         if let Some(event) = event {

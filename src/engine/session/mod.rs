@@ -26,6 +26,7 @@ use driver::Driver;
 use peers::Peers;
 use remote::{RemoteEvent, Remotes};
 use signal::Signal;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -116,6 +117,8 @@ struct Shared {
     roster: Mutex<Roster>,
     /// Those of the end.
     stats: Mutex<Option<SessionStats>>,
+    /// Ended by a fault of ours.
+    faulted: AtomicBool,
     joined: watch::Sender<Option<Result<()>>>,
 }
 
@@ -200,16 +203,24 @@ impl SessionHandle {
     }
 
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T> {
-        let over = || Error::new(ErrorCode::SessionNotFound, "the session is over");
         let (sender, answer) = oneshot::channel();
-        self.commands.send(command(sender)).await.map_err(|_| over())?;
-        answer.await.map_err(|_| over())
+        if self.commands.send(command(sender)).await.is_ok()
+            && let Ok(answer) = answer.await
+        {
+            return Ok(answer);
+        }
+        // Over, or about to be: only then it is known whether by a fault.
+        self.commands.closed().await;
+        if self.shared.faulted.load(Relaxed) {
+            return Err(Error::new(ErrorCode::Internal, "the session had a fault; please report it with the log"));
+        }
+        Err(Error::new(ErrorCode::SessionNotFound, "the session is over"))
     }
 }
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { roster: Mutex::default(), stats: Mutex::default(), joined: watch::Sender::new(None) }
+        Self { roster: Mutex::default(), stats: Mutex::default(), faulted: AtomicBool::new(false), joined: watch::Sender::new(None) }
     }
 }
 

@@ -180,6 +180,7 @@ enum class SessionEnd : std::int32_t {
     connection_lost = TRILL_SESSION_END_CONNECTION_LOST,
     media_unreachable = TRILL_SESSION_END_MEDIA_UNREACHABLE,
     join_failed = TRILL_SESSION_END_JOIN_FAILED,
+    internal = TRILL_SESSION_END_INTERNAL,
 };
 
 enum class AudioSource : std::int32_t {

@@ -156,6 +156,8 @@ public enum SessionEnd: Int32, Sendable, CaseIterable, Coded {
     case mediaUnreachable = 7
     /// The session never came about; the error says why.
     case joinFailed = 8
+    /// A fault inside Trill: that session was closed, and the engine goes on. Please report it with the log.
+    case `internal` = 9
     case unrecognized = -1
 }
 

@@ -189,6 +189,9 @@ enum class SessionEnd(override val code: Int) : Coded {
 
     /** The session never came about; the error says why. */
     JOIN_FAILED(8),
+
+    /** A fault inside Trill: that session was closed, and the engine goes on. Please report it with the log. */
+    INTERNAL(9),
     UNRECOGNIZED(UNRECOGNIZED_CODE),
 }
 
