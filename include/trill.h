@@ -598,6 +598,9 @@ int32_t trill_engine_next_event(trill_engine *engine,
 /** The session never came about; the error says why. */
 #define TRILL_SESSION_END_JOIN_FAILED 8
 
+/** A fault inside Trill: that session was closed, and the engine goes on. Please report it with the log. */
+#define TRILL_SESSION_END_INTERNAL 9
+
 /** A message from another participant, or from the server's own API. */
 struct trill_data {
     /** The sender's identity; NULL when the server itself sent it. */

@@ -5,6 +5,7 @@
 
 mod callers;
 mod declared;
+mod inside;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -1,0 +1,113 @@
+//! Sessions from the inside: ended in each of their callbacks, and with faults planted in the engine.
+
+use super::{Host, SECRET, compile, run, user_token};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+use trill::base::{ParticipantIdentity, SessionId, Uid, UnixMillis};
+use trill::engine::{Engine, EngineConfig, EventQueue};
+use trill::identity::{ApiKey, SessionToken};
+use trill::ringing::CallType;
+use trill::ringing::wire::Initiate;
+
+/// A call that is going on, with nobody in its session yet.
+struct Call {
+    url: String,
+    session: SessionId,
+    parties: [String; 2],
+    _phones: [(Engine, EventQueue); 2],
+}
+
+impl Call {
+    fn begin(host: &Host, parties: [String; 2]) -> Self {
+        let phones = parties.each_ref().map(|uid| {
+            let (engine, events) = Engine::with_queue(EngineConfig::default()).unwrap();
+            engine.log_in(host.url.as_str(), user_token(uid)).wait().unwrap();
+            (engine, events)
+        });
+        let receiver = Uid::new(parties[1].as_str()).unwrap();
+        let call = phones[0].0.initiate_call(Initiate::user(&receiver, CallType::Video)).wait().unwrap();
+        phones[1].0.accept_call(&call.session_id).wait().unwrap();
+        let url = phones[0].0.session_token(&call.session_id).wait().unwrap().url;
+        Self { url, session: call.session_id, parties, _phones: phones }
+    }
+
+    fn token(&self, party: usize, may_publish: bool) -> String {
+        let identity = ParticipantIdentity::new(self.parties[party].as_str()).unwrap();
+        let mut token = SessionToken::for_call(identity, String::new(), &self.session);
+        token.video.can_publish = Some(may_publish);
+        token.mint(&ApiKey::new("test", SECRET).unwrap(), UnixMillis::now(), Duration::from_secs(600))
+    }
+}
+
+/// Leads to the server, and cuts each connection `after` it began. Gives its URL.
+fn cutting_relay(url: &str, after: Duration) -> String {
+    let server = url.split_once("://").unwrap().1.trim_end_matches('/').to_owned();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let relay = format!("ws://{}", listener.local_addr().unwrap());
+    // It ends with the test's process.
+    std::thread::spawn(move || {
+        for near in listener.incoming().map_while(Result::ok) {
+            let far = TcpStream::connect(&server).unwrap();
+            for (from, to) in [(&near, &far), (&far, &near)] {
+                let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+                std::thread::spawn(move || forward(from, to));
+            }
+            std::thread::spawn(move || {
+                std::thread::sleep(after);
+                near.shutdown(Shutdown::Both).ok();
+                far.shutdown(Shutdown::Both).ok();
+            });
+        }
+    });
+    relay
+}
+
+fn forward(mut from: TcpStream, mut to: TcpStream) {
+    let mut buffer = [0; 16 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut buffer) {
+        if to.write_all(&buffer[..read]).is_err() {
+            return;
+        }
+    }
+}
+
+/// In three programs side by side: most of the time they wait.
+#[test]
+fn a_session_can_be_ended_inside_each_of_its_callbacks() {
+    const PARTS: usize = 3;
+    let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
+    let program = compile(folder.path(), "inside.c", &["-fsanitize=address,undefined", "-fno-sanitize-recover"]);
+    std::thread::scope(|scope| {
+        for part in 0..PARTS {
+            let (host, program) = (&host, &program);
+            scope.spawn(move || {
+                let call = Call::begin(host, [format!("alice{part}"), format!("bob{part}")]);
+                let relay = cutting_relay(&call.url, Duration::from_millis(1500));
+                let output = run(Command::new(program)
+                    .args([&part.to_string(), &PARTS.to_string(), &call.url, &relay])
+                    .args([call.token(0, true), call.token(0, false), call.token(1, true)]));
+                assert_eq!(String::from_utf8_lossy(&output.stdout), "ended\n");
+            });
+        }
+    });
+}
+
+/// `cargo test --features planted-faults --test c_abi planted`; scripts/test does it in its step "faults".
+#[cfg(feature = "planted-faults")]
+#[test]
+fn a_planted_panic_is_a_status_and_an_event_and_harms_nothing_else() {
+    let library = std::fs::read(super::library()).unwrap();
+    assert!(
+        library.windows(14).any(|bytes| bytes == b"planted fault:"),
+        "libtrill.so was built without planted-faults since; touch src/engine/planted.rs"
+    );
+    let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
+    for options in [&[][..], &["-fsanitize=address,undefined", "-fno-sanitize-recover"]] {
+        let program = compile(folder.path(), "fault.c", options);
+        let call = Call::begin(&host, ["alice".into(), "bob".into()]);
+        let output = run(Command::new(program).args([&call.url, &call.token(0, true), &call.token(1, true)]));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "contained\n");
+    }
+}
