@@ -27,7 +27,7 @@ pub use ringing::{RingClient, RingEvent, RingSettings};
 pub use session::{AudioTaps, ReceivedTrack, SentTrack, SessionSettings, SessionStats, SessionTimings, VideoOutputs};
 
 use self::delivery::EventThread;
-use self::session::SessionHandle;
+use self::session::{LEAVE_TIMEOUT, SessionHandle};
 use self::shared::{Login, Shared, on_ring_event};
 use crate::base::{Error, ErrorCode, Result, SessionId, TrackId};
 use crate::device::kept::DevicePolicy;
@@ -233,18 +233,27 @@ impl Engine {
         settings: SessionSettings,
     ) -> Completion<()> {
         let (shared, session, url, token) = (self.shared.clone(), session.clone(), url.into(), token.into());
-        self.spawn(async move { shared.start_session(session, url, token, settings).await })
+        // At once, not when the task runs: what is asked of the session next finds one that is starting.
+        let reserved = shared.reserve(&session);
+        self.spawn(async move {
+            reserved?;
+            shared.start_session(session, url, token, settings).await
+        })
     }
 
-    /// Leaves a session; takes 2 s at most, also with the network dead. Errors: `session_not_found`, `timed_out` when what
-    /// is left of it goes on in the background.
+    /// Leaves a session, also one that is still starting: its start fails with `cancelled`. Takes 2 s at most, also with
+    /// the network dead. Errors: `session_not_found`, `timed_out` when what is left of it goes on in the background.
     pub fn end_session(&self, session: &SessionId) -> Completion<()> {
         let (shared, session) = (self.shared.clone(), session.clone());
-        self.spawn(async move {
-            let handle = shared.running(&session)?;
+        let leaving = self.spawn(async move {
+            let handle = shared.running_soon(&session).await?;
             let result = handle.leave().await;
             shared.forget(&session);
             result
+        });
+        self.spawn(async move {
+            let late = || Err(Error::new(ErrorCode::TimedOut, "leaving the session took over 2 s"));
+            tokio::time::timeout(LEAVE_TIMEOUT, leaving).await.unwrap_or_else(|_| late())
         })
     }
 

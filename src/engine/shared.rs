@@ -20,6 +20,8 @@ pub(super) struct Shared {
     login: Mutex<Login>,
     /// Told when a login that was under way has succeeded or failed.
     pub login_decided: Notify,
+    /// Told when a session that was starting is running, or is none.
+    session_opened: Notify,
     sessions: Mutex<HashMap<SessionId, Slot>>,
 }
 
@@ -44,10 +46,22 @@ impl Shared {
             events,
             login: Mutex::new(Login::Out),
             login_decided: Notify::new(),
+            session_opened: Notify::new(),
             sessions: Mutex::default(),
         }
     }
 
+    /// Takes the place of a session that [`Self::start_session`] is to start. Errors: `already_joined`.
+    pub fn reserve(&self, session: &SessionId) -> Result<()> {
+        let mut sessions = self.sessions();
+        if sessions.contains_key(session) {
+            return Err(ErrorCode::AlreadyJoined.into());
+        }
+        sessions.insert(session.clone(), Slot::Joining);
+        Ok(())
+    }
+
+    /// Its place is reserved.
     pub async fn start_session(
         self: Arc<Self>,
         session: SessionId,
@@ -55,13 +69,6 @@ impl Shared {
         token: String,
         settings: SessionSettings,
     ) -> Result<()> {
-        {
-            let mut sessions = self.sessions();
-            if sessions.contains_key(&session) {
-                return Err(ErrorCode::AlreadyJoined.into());
-            }
-            sessions.insert(session.clone(), Slot::Joining);
-        }
         let (engine, id, runtime) = (Arc::downgrade(&self), session.clone(), self.runtime.clone());
         let on_event = move |event| on_session_event(&engine, &id, event);
         // Files and devices are opened in there: that may block.
@@ -72,6 +79,7 @@ impl Shared {
                 if let Some(slot) = self.sessions().get_mut(&session) {
                     *slot = Slot::Running(handle.clone());
                 }
+                self.session_opened.notify_waiters();
                 handle.joined().await
             }
             Ok(Err(error)) => Err(error),
@@ -112,8 +120,24 @@ impl Shared {
         }
     }
 
+    /// [`Self::running`], after a start that is opening its files and devices.
+    pub async fn running_soon(&self, session: &SessionId) -> Result<SessionHandle> {
+        loop {
+            let mut opened = std::pin::pin!(self.session_opened.notified());
+            // From here on no word is missed.
+            opened.as_mut().enable();
+            match self.sessions().get(session) {
+                Some(Slot::Running(handle)) => return Ok(handle.clone()),
+                Some(Slot::Joining) => {}
+                None => return Err(ErrorCode::SessionNotFound.into()),
+            }
+            opened.await;
+        }
+    }
+
     pub fn forget(&self, session: &SessionId) {
         self.sessions().remove(session);
+        self.session_opened.notify_waiters();
     }
 
     pub async fn leave_all(&self) {

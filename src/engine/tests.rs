@@ -38,6 +38,18 @@ fn a_failed_login_and_a_failed_start_leave_room_for_the_next() {
 }
 
 #[test]
+fn a_session_that_is_starting_can_be_ended() {
+    let (engine, _events) = Engine::with_queue(EngineConfig::default()).unwrap();
+    // It takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", silent.local_addr().unwrap());
+    let started = engine.start_session(&session(), url, "token", SessionSettings::default());
+    assert_eq!(engine.end_session(&session()).wait(), Ok(()));
+    assert_eq!(started.wait().unwrap_err().code(), ErrorCode::Cancelled);
+    assert_eq!(engine.end_session(&session()).wait().unwrap_err().code(), ErrorCode::SessionNotFound);
+}
+
+#[test]
 fn wrong_settings_are_refused() {
     for worker_threads in [0, 17] {
         let config = EngineConfig { worker_threads, ..EngineConfig::default() };

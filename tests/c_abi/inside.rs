@@ -104,9 +104,10 @@ fn a_planted_panic_is_a_status_and_an_event_and_harms_nothing_else() {
         "libtrill.so was built without planted-faults since; touch src/engine/planted.rs"
     );
     let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
-    for options in [&[][..], &["-fsanitize=address,undefined", "-fno-sanitize-recover"]] {
+    let sanitized = &["-fsanitize=address,undefined", "-fno-sanitize-recover"][..];
+    for (options, callee) in [(&[][..], "bob"), (sanitized, "carol")] {
         let program = compile(folder.path(), "fault.c", options);
-        let call = Call::begin(&host, ["alice".into(), "bob".into()]);
+        let call = Call::begin(&host, [format!("{callee}'s caller"), callee.into()]);
         let output = run(Command::new(program).args([&call.url, &call.token(0, true), &call.token(1, true)]));
         assert_eq!(String::from_utf8_lossy(&output.stdout), "contained\n");
     }

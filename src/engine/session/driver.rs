@@ -7,9 +7,9 @@ use super::remote::{Finished, RemoteEvent, Remotes};
 use super::signal::{Signal, SignalEvent};
 use super::stats::{SentTrack, SessionStats, SessionTimings};
 use super::{Command, Shared};
+use crate::base::{Error, ErrorCode, Result};
 #[cfg(feature = "planted-faults")]
 use crate::engine::planted;
-use crate::base::{Error, ErrorCode, Result};
 use crate::session::{
     ConnectionState, Output, PeerCommand, PeerEvent, SessionEndReason, SessionEvent, SessionMachine, Side, TrackKind,
 };

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Leaving takes at most that long, with whatever network.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Commands that wait for the driver; more make their callers wait.
 const COMMANDS: usize = 64;
@@ -220,7 +220,12 @@ impl SessionHandle {
 
 impl Default for Shared {
     fn default() -> Self {
-        Self { roster: Mutex::default(), stats: Mutex::default(), faulted: AtomicBool::new(false), joined: watch::Sender::new(None) }
+        Self {
+            roster: Mutex::default(),
+            stats: Mutex::default(),
+            faulted: AtomicBool::new(false),
+            joined: watch::Sender::new(None),
+        }
     }
 }
 
