@@ -199,6 +199,85 @@ static void wrong_values(trill_engine *e) {
     CHECK(dropped == 0);
 }
 
+/* Takes a struct, without being harmed by it: the status says whether it was taken. */
+typedef int32_t (*taker)(trill_engine *engine, const void *given);
+
+static int32_t take_engine(const void *config, const void *callbacks) {
+    trill_engine *engine = NULL;
+    int32_t status = trill_engine_new(config, callbacks, &engine, NULL);
+    CHECK((status == TRILL_STATUS_OK) == (engine != NULL));
+    CHECK(trill_engine_free(engine) == TRILL_STATUS_OK);
+    return status;
+}
+
+static int32_t take_config(trill_engine *e, const void *given) {
+    (void)e;
+    return take_engine(given, NULL);
+}
+
+static int32_t take_callbacks(trill_engine *e, const void *given) {
+    (void)e;
+    return take_engine(NULL, given);
+}
+
+static int32_t take_listener(trill_engine *e, const void *given) {
+    return trill_call_listener_add(e, "v", given, NULL);
+}
+
+static int32_t take_options(trill_engine *e, const void *given) {
+    return trill_call_initiate(e, "bob", TRILL_CALL_TYPE_AUDIO, given, NULL, NULL, NULL);
+}
+
+static int32_t take_filter(trill_engine *e, const void *given) {
+    return trill_call_log_fetch(e, given, NULL, NULL, NULL);
+}
+
+static int32_t take_session(trill_engine *e, const void *settings, const void *session) {
+    static int number;
+    char id[32];
+    snprintf(id, sizeof id, "version %d", number++);
+    return trill_session_start(e, id, "http://127.0.0.1:1", "t", settings, session, NULL, NULL, NULL);
+}
+
+static int32_t take_settings(trill_engine *e, const void *given) {
+    return take_session(e, given, NULL);
+}
+
+static int32_t take_session_callbacks(trill_engine *e, const void *given) {
+    return take_session(e, NULL, given);
+}
+
+static int32_t take_frame(trill_engine *e, const void *given) {
+    return trill_session_push_video(e, "gone", given, NULL);
+}
+
+/* Every struct that an app fills in, as an older and as a newer header has it: in memory of just that size. */
+static void sizes(trill_engine *e, size_t ours, taker take, int32_t taken) {
+    const size_t none[] = {0, 1, sizeof(size_t) - 1, 4097, SIZE_MAX};
+    const size_t newer = ours + 3 * sizeof(void *);
+    size_t i, *given;
+    /* The oldest of all, with nothing but its size. */
+    given = malloc(sizeof *given);
+    *given = sizeof *given;
+    CHECK(take(e, given) == taken);
+    for (i = 0; i < sizeof none / sizeof *none; i++) {
+        *given = none[i];
+        CHECK(take(e, given) == TRILL_STATUS_INVALID_ARGUMENT);
+    }
+    free(given);
+    given = calloc(1, ours);
+    *given = ours;
+    CHECK(take(e, given) == taken);
+    free(given);
+    given = calloc(1, newer);
+    *given = newer;
+    CHECK(take(e, given) == taken);
+    /* What it asks for in its last byte is not known here. */
+    ((unsigned char *)given)[newer - 1] = 1;
+    CHECK(take(e, given) == TRILL_STATUS_INVALID_ARGUMENT);
+    free(given);
+}
+
 static void versions(trill_engine *e) {
     struct {
         trill_call_options options;
@@ -219,8 +298,14 @@ static void versions(trill_engine *e) {
     options.struct_size = offsetof(trill_call_options, metadata);
     options.metadata = (const char *)1;
     OK(trill_call_initiate(e, "bob", TRILL_CALL_TYPE_AUDIO, &options, NULL, NULL, error));
-    options.struct_size = 0;
-    WRONG(trill_call_initiate(e, "bob", TRILL_CALL_TYPE_AUDIO, &options, NULL, NULL, error));
+    sizes(e, sizeof(trill_engine_config), take_config, TRILL_STATUS_OK);
+    sizes(e, sizeof(trill_engine_callbacks), take_callbacks, TRILL_STATUS_OK);
+    sizes(e, sizeof(trill_call_listener), take_listener, TRILL_STATUS_OK);
+    sizes(e, sizeof(trill_call_options), take_options, TRILL_STATUS_OK);
+    sizes(e, sizeof(trill_call_log_filter), take_filter, TRILL_STATUS_OK);
+    sizes(e, sizeof(trill_session_settings), take_settings, TRILL_STATUS_OK);
+    sizes(e, sizeof(trill_session_callbacks), take_session_callbacks, TRILL_STATUS_OK);
+    sizes(e, sizeof(trill_video_frame), take_frame, TRILL_STATUS_SESSION_NOT_FOUND);
 }
 
 static void stale_ids(trill_engine *e) {

@@ -91,6 +91,16 @@ pub fn constants(header: &str) -> Vec<String> {
         .collect()
 }
 
+/// The structs that an app fills in: those that begin with their size.
+pub fn growing_structs(header: &str) -> Vec<String> {
+    let code = code(header);
+    let lines: Vec<&str> = code.lines().filter(|line| !line.trim().is_empty()).collect();
+    let names = lines.windows(2).filter(|pair| pair[1].trim() == "size_t struct_size;");
+    let names: Vec<_> = names.filter_map(|pair| pair[0].strip_prefix("struct ")?.strip_suffix(" {")).collect();
+    assert!(names.len() >= 8, "{names:?}");
+    names.into_iter().map(str::to_owned).collect()
+}
+
 /// A program that calls each function with NULL for each of its pointers, one at a time, and all else in order.
 pub fn null_program(header: &str) -> String {
     let mut body = String::new();

@@ -94,6 +94,15 @@ fn a_session_can_be_ended_inside_each_of_its_callbacks() {
     });
 }
 
+#[test]
+fn a_listener_can_remove_itself_and_log_out_inside_each_of_its_functions() {
+    let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
+    let program = compile(folder.path(), "listeners.c", &["-fsanitize=address,undefined", "-fno-sanitize-recover"]);
+    let tokens = (0..10).flat_map(|at| [user_token(&format!("caller{at}")), user_token(&format!("callee{at}"))]);
+    let output = run(Command::new(program).arg(&host.url).args(tokens));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "heard\n");
+}
+
 /// `cargo test --features planted-faults --test c_abi planted`; scripts/test does it in its step "faults".
 #[cfg(feature = "planted-faults")]
 #[test]

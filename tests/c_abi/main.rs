@@ -187,6 +187,14 @@ fn what_an_app_does_wrong_is_refused_under_the_sanitizers_too() {
 }
 
 #[test]
+fn each_struct_that_grows_is_tried_in_an_older_and_a_newer_size() {
+    let misuse = std::fs::read_to_string(Path::new(ROOT).join("tests/c/misuse.c")).unwrap();
+    let grow = declared::growing_structs(&declared::header());
+    let missing: Vec<_> = grow.iter().filter(|name| !misuse.contains(&format!("sizes(e, sizeof({name}),"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
 fn no_pointer_that_must_be_there_can_be_null() {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("null.c");
