@@ -30,7 +30,7 @@ const GROUPS: &[&str] = &[
 ];
 
 /// Files of src/capi without anything for C.
-const INTERNAL: &[&str] = &["mod", "arena", "boundary", "handle"];
+const INTERNAL: &[&str] = &["mod", "arena", "bench", "boundary", "handle"];
 
 /// What heads the header: the overview.
 const OVERVIEW: &str = include_str!("c_header/overview.h");

@@ -1,7 +1,8 @@
 /*
  * A telephone in a terminal. It logs in, calls and is called, and shows levels and statistics while people talk.
  *
- *     native_caller SERVER TOKEN [--wav FILE] [--y4m FILE] [--heard FILE.wav] [--devices]
+ *     native_caller SERVER TOKEN [--wav FILE] [--y4m FILE] [--heard FILE.wav] [--seen FOLDER]
+ *                   [--devices]
  *
  * Commands, one a line: call USER, video USER, accept, reject, busy, cancel, mute, unmute, pause, resume, hang up (h), log,
  * statistics (s), devices, quit.
@@ -279,7 +280,8 @@ int main(int argc, char **argv) {
     char line[256];
     int i;
     if (argc < 3) {
-        fprintf(stderr, "usage: native_caller SERVER TOKEN [--wav FILE] [--y4m FILE] [--heard FILE.wav] [--devices]\n");
+        fprintf(stderr, "usage: native_caller SERVER TOKEN [--wav FILE] [--y4m FILE] [--heard FILE.wav] "
+                        "[--seen FOLDER] [--devices]\n");
         return 2;
     }
     /* Also when it is not a terminal: a script waits for these lines. */
@@ -303,6 +305,8 @@ int main(int argc, char **argv) {
             p.settings.video_looped = 1;
         } else if (i + 1 < argc && strcmp(argv[i], "--heard") == 0) {
             p.settings.audio_output_file = argv[++i];
+        } else if (i + 1 < argc && strcmp(argv[i], "--seen") == 0) {
+            p.settings.video_output_folder = argv[++i];
         } else {
             fprintf(stderr, "%s: no such option, or its file is missing\n", argv[i]);
             return 2;

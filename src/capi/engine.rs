@@ -154,7 +154,7 @@ struct Given {
 }
 
 impl EngineCallbacks {
-    fn new(given: trill_engine_callbacks) -> Self {
+    pub fn new(given: trill_engine_callbacks) -> Self {
         Self(Mutex::new(Some(Given {
             user_data: UserData(given.user_data),
             event: given.event,

@@ -6,12 +6,15 @@
 //!
 //! - `boundary`: what every entry passes: panics stop here, pointers become values, results become status codes.
 //! - `handle`: engines by number, so that a stale one is an error; callbacks and completions, each when it may run.
+//! - `bench`: the boundary without a network, for benches.
 //! - all others: one family of types and functions each.
 
 #![allow(non_camel_case_types, reason = "the names of the C header")]
 #![allow(clippy::missing_safety_doc, reason = "what a caller owes is in the documentation of the C function")]
 
 mod arena;
+#[doc(hidden)]
+pub mod bench;
 mod boundary;
 mod handle;
 

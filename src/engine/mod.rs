@@ -330,6 +330,11 @@ impl Engine {
         self.shared.events.run(Box::new(work));
     }
 
+    /// Puts an event where the engine's own come from: what benches send through.
+    pub(crate) fn tell(&self, event: Event) {
+        self.shared.events.send(event);
+    }
+
     /// Leaves all sessions, logs out, and stops. Takes [`SHUT_DOWN_LIMIT`] at most, also with the network dead. After it
     /// returns, no callback runs (save the one that it was called from). Operations that are under way fail with
     /// `shut_down`.

@@ -127,6 +127,103 @@ fn native_and_cpp_callers_call_reject_mute_hang_up_and_list_their_calls() {
     }
 }
 
+/// A second of a tone.
+fn write_tone(path: &Path, hz: f32) {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 48_000,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut file = hound::WavWriter::create(path, spec).unwrap();
+    for at in 0..48_000 {
+        file.write_sample(((at as f32 / 48_000.0 * hz * std::f32::consts::TAU).sin() * 12_000.0) as i16).unwrap();
+    }
+    file.finalize().unwrap();
+}
+
+/// How loud a tone is in the last half second of a file (Goertzel's algorithm, as an amplitude).
+fn loudness(path: &Path, hz: f32) -> f32 {
+    let mut file = hound::WavReader::open(path).unwrap();
+    let samples: Vec<i16> = file.samples().map(Result::unwrap).collect();
+    let heard: Vec<i16> = samples.into_iter().filter(|sample| *sample != 0).collect();
+    let part = &heard[heard.len().saturating_sub(24_000)..];
+    let turn = 2.0 * (hz / 48_000.0 * std::f32::consts::TAU).cos();
+    let (a, b) = part.iter().fold((0.0, 0.0), |(a, b), x| (turn * a - b + f32::from(*x), a));
+    (a * a + b * b - turn * a * b).max(0.0).sqrt() * 2.0 / part.len().max(1) as f32
+}
+
+/// Pictures of one grey, at ten a second.
+fn write_grey(path: &Path, grey: u8) {
+    let (width, height) = (160, 90);
+    let mut file = format!("YUV4MPEG2 W{width} H{height} F10:1 Ip A1:1 C420\n").into_bytes();
+    for _ in 0..10 {
+        file.extend_from_slice(b"FRAME\n");
+        file.resize(file.len() + width * height, grey);
+        file.resize(file.len() + width * height / 2, 128);
+    }
+    std::fs::write(path, file).unwrap();
+}
+
+/// The middle of the first picture in a folder's one file.
+fn seen(folder: &Path) -> u8 {
+    let file = std::fs::read_dir(folder).unwrap().next().expect("a picture was seen").unwrap();
+    let bytes = std::fs::read(file.path()).unwrap();
+    let start = bytes.windows(6).position(|part| part == b"FRAME\n").expect("a picture was seen") + 6;
+    bytes[start + 45 * 160 + 80]
+}
+
+#[test]
+fn two_native_callers_hear_and_see_each_others_files() {
+    let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
+    let prefix = install(folder.path());
+    let native = build(folder.path(), &prefix, "examples/native_caller", "native_caller", &[]);
+    let start = |name: &'static str, hz: f32, grey: u8| {
+        let file = |kind: &str| folder.path().join(format!("{name}.{kind}"));
+        write_tone(&file("wav"), hz);
+        write_grey(&file("y4m"), grey);
+        std::fs::create_dir(file("seen")).unwrap();
+        let path = |kind: &str| file(kind).display().to_string();
+        let options =
+            ["--wav", &path("wav"), "--y4m", &path("y4m"), "--heard", &path("heard"), "--seen", &path("seen")];
+        let mut phone =
+            Terminal::start(name, &native, &[&[host.url.as_str(), &user_token(name)], &options[..]].concat());
+        phone.expect(&format!("logged in as {name}"));
+        phone
+    };
+    let (mut alice, mut bob) = (start("alice", 500.0, 80), start("bob", 900.0, 200));
+    alice.type_in("video bob");
+    bob.expect("alice calls");
+    bob.type_in("accept");
+    for (phone, other) in [(&mut alice, "bob"), (&mut bob, "alice")] {
+        phone.expect(&format!("{other} can be heard"));
+        phone.expect(&format!("{other} can be seen"));
+    }
+    // From here on, a second more is written of what each hears.
+    let start = Instant::now();
+    for name in ["alice", "bob"] {
+        let heard = || std::fs::metadata(folder.path().join(format!("{name}.heard"))).unwrap().len();
+        let before = heard();
+        while heard() < before + 96_000 {
+            assert!(start.elapsed() < BOUND, "{name} hears nothing");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    bob.type_in("h");
+    for mut phone in [alice, bob] {
+        phone.expect("the call is over");
+        phone.type_in("quit");
+        phone.end();
+    }
+    for (name, other, own, grey) in [("alice", 900.0, 500.0, 200), ("bob", 500.0, 900.0, 80)] {
+        let heard = folder.path().join(format!("{name}.heard"));
+        let (other, own) = (loudness(&heard, other), loudness(&heard, own));
+        assert!(other > 4_000.0 && own < 400.0, "{name} heard the other's tone at {other}, its own at {own}");
+        let seen = seen(&folder.path().join(format!("{name}.seen")));
+        assert!(seen.abs_diff(grey) < 10, "{name} saw {seen}, not {grey}");
+    }
+}
+
 /// Each function of the binding is compiled, by both compilers, also without exceptions; each constant has an enumerator.
 #[test]
 fn the_cpp_header_is_clean_and_knows_every_constant() {
