@@ -1448,7 +1448,8 @@ struct trill_session_callbacks {
  * done: called exactly once if 0 is returned, else not at all; may be NULL. 0 when the server has let us in; media connects
  * meanwhile. Otherwise its status is TRILL_STATUS_ALREADY_JOINED, TRILL_STATUS_SERVER_UNREACHABLE, TRILL_STATUS_TLS_REFUSED,
  * one of TRILL_STATUS_TOKEN_*, TRILL_STATUS_NOT_YET_ACCEPTED, TRILL_STATUS_ROOM_FULL, TRILL_STATUS_MEDIA_FILE,
- * TRILL_STATUS_DEVICE_UNAVAILABLE, TRILL_STATUS_INVALID_ARGUMENT or TRILL_STATUS_TIMED_OUT.
+ * TRILL_STATUS_DEVICE_UNAVAILABLE, TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TIMED_OUT or TRILL_STATUS_CANCELLED (it was
+ * ended before).
  *
  * Status: TRILL_STATUS_ALREADY_JOINED (this engine is in it), TRILL_STATUS_MEDIA_FILE (an output cannot be written),
  * TRILL_STATUS_DEVICE_UNAVAILABLE (the speaker), TRILL_STATUS_NOT_SUPPORTED (a library built without devices).
@@ -1464,7 +1465,7 @@ int32_t trill_session_start(trill_engine *engine,
                             trill_error **error);
 
 /**
- * Leaves a session. After `done` none of its callbacks runs any more. Returns at once.
+ * Leaves a session, also one that is still starting. After `done` none of its callbacks runs any more. Returns at once.
  *
  * session_id: copied.
  * done: called exactly once if 0 is returned, else not at all; may be NULL; within 2 s, also with the network dead. Its

@@ -47,6 +47,16 @@ impl Terminal {
         }
     }
 
+    /// Waits for lines that hold these texts, in any order.
+    fn expect_each(&mut self, texts: &[&str]) {
+        let before = self.seen.len();
+        for text in texts {
+            if !self.seen[before..].iter().any(|line| line.contains(text)) {
+                self.expect(text);
+            }
+        }
+    }
+
     fn type_in(&mut self, command: &str) {
         writeln!(self.child.stdin.as_mut().unwrap(), "{command}").unwrap();
     }
@@ -196,8 +206,7 @@ fn two_native_callers_hear_and_see_each_others_files() {
     bob.expect("alice calls");
     bob.type_in("accept");
     for (phone, other) in [(&mut alice, "bob"), (&mut bob, "alice")] {
-        phone.expect(&format!("{other} can be heard"));
-        phone.expect(&format!("{other} can be seen"));
+        phone.expect_each(&[&format!("{other} can be heard"), &format!("{other} can be seen")]);
     }
     // From here on, a second more is written of what each hears.
     let start = Instant::now();
