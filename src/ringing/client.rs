@@ -95,6 +95,8 @@ pub struct Client {
     pending: VecDeque<Pending>,
     /// The calls that are not over and concern this device.
     calls: BTreeMap<SessionId, Call>,
+    /// Calls that this user dialled on another device: what becomes of them is told here as well, and once.
+    watched: VecDeque<Call>,
     /// Calls that this device is done with, each with the revision up to which what is heard of it is old.
     over: VecDeque<(SessionId, u64)>,
     outputs: VecDeque<ClientOutput>,
@@ -141,6 +143,7 @@ impl Client {
             attempts: 0,
             pending: VecDeque::new(),
             calls: BTreeMap::new(),
+            watched: VecDeque::new(),
             over: VecDeque::new(),
             outputs: VecDeque::new(),
         }
@@ -410,7 +413,8 @@ impl Client {
         let Some(uid) = self.user.as_ref().map(|user| user.uid.clone()) else { return };
         let device = self.settings.device_id.clone();
         let session = call.session_id.clone();
-        let before = self.calls.get(&session);
+        let watched = self.watched.iter().position(|watched| watched.session_id == session);
+        let before = self.calls.get(&session).or_else(|| self.watched.get(watched?));
         let known = before.map(|before| before.revision);
         let done = self.over.iter().find(|(over, _)| *over == session).map(|(_, revision)| *revision);
         if known.max(done).is_some_and(|known| call.revision <= known) {
@@ -423,11 +427,15 @@ impl Client {
             return;
         }
         let news = CallEventKind::news(&uid, &device, before, &call);
+        watched.map(|index| self.watched.remove(index));
+        let dialled = call.is_initiator(&uid);
         if stays {
             self.over.retain(|(over, _)| *over != session);
             self.calls.insert(session.clone(), call.clone());
-        } else if self.calls.remove(&session).is_some() || mine {
+        } else if self.calls.remove(&session).is_some() || mine || (dialled && call.status.is_over()) {
             self.remember_over(session.clone(), call.revision);
+        } else if dialled {
+            self.watch(call.clone());
         }
         // Who cancels knows it.
         let own_cancel = mine && call.end_reason == Some(EndReason::Cancelled) && call.ended_by.as_ref() == Some(&uid);
@@ -480,6 +488,13 @@ impl Client {
         if !pending.internal {
             self.outputs.push_back(ClientOutput::Answer { id: pending.id, result });
         }
+    }
+
+    fn watch(&mut self, call: Call) {
+        if self.watched.len() == REMEMBERED {
+            self.watched.pop_front();
+        }
+        self.watched.push_back(call);
     }
 
     fn remember_over(&mut self, session: SessionId, revision: u64) {

@@ -26,6 +26,9 @@ pub struct App {
     /// The calls for which this app plays its ring tone.
     pub ringing: BTreeSet<SessionId>,
     asked: BTreeMap<RequestId, Command>,
+    /// Each event that came, and the state of its call: none comes twice.
+    heard: BTreeSet<(SessionId, u64, CallEventKind, Option<Uid>)>,
+    logged_out: bool,
 }
 
 impl App {
@@ -47,6 +50,8 @@ impl App {
             told: BTreeMap::new(),
             ringing: BTreeSet::new(),
             asked: BTreeMap::new(),
+            heard: BTreeSet::new(),
+            logged_out: false,
         }
     }
 
@@ -91,10 +96,15 @@ impl App {
 
     pub fn told(&mut self, event: CallEvent) {
         let session = event.call.session_id.clone();
+        let of = event.by.as_ref().filter(|_| event.call.receiver_type == ReceiverType::Group).map(|by| by.uid.clone());
+        let new = self.heard.insert((session.clone(), event.call.revision, event.kind, of));
+        assert!(new, "rule `nothing happens twice`: {} is told again: {event:?}", self.device);
         match event.kind {
             CallEventKind::IncomingReceived => {
-                assert!(self.ringing.insert(session.clone()), "{}: a call rings that rings already", self.device);
-                assert!(!self.told.contains_key(&session), "{}: a call that is over rings", self.device);
+                let new = self.ringing.insert(session.clone());
+                assert!(new, "rule `nothing happens twice`: {} rings for {session}, and rings already", self.device);
+                let over = self.told.contains_key(&session);
+                assert!(!over, "rule `nobody rings for a call that is over`: {} knew of {session}", self.device);
             }
             CallEventKind::OutgoingRinging | CallEventKind::OutgoingAccepted => {}
             _ => {
@@ -122,17 +132,35 @@ impl App {
                         | ErrorCode::StoreFailed
                         | ErrorCode::TimedOut
                         | ErrorCode::CallNotFound
+                        // The owner has removed somebody.
+                        | ErrorCode::UserUnknown
+                        | ErrorCode::UserRemoved
+                        | ErrorCode::GroupUnknown
+                        | ErrorCode::NotAMember
+                        | ErrorCode::NotAParty
+                        | ErrorCode::EmptyGroup
                 ),
                 "{command:?} was refused with {error}"
             ),
         }
     }
 
+    /// Nothing more will come, and an app stops all that it showed.
+    pub fn logged_out(&mut self) {
+        self.logged_out = true;
+        self.ringing.clear();
+    }
+
+    pub fn is_logged_out(&self) -> bool {
+        self.logged_out
+    }
+
     fn learn(&mut self, call: &Call) {
         if call.status.is_over() {
             let outcome = (call.status, call.end_reason);
             let before = self.told.insert(call.session_id.clone(), outcome);
-            assert!(before.is_none_or(|before| before == outcome), "{}: told {before:?}, now {outcome:?}", self.device);
+            let agrees = before.is_none_or(|before| before == outcome);
+            assert!(agrees, "rule `all agree`: {} was told {before:?}, now {outcome:?}", self.device);
         }
     }
 }

@@ -1,21 +1,25 @@
 //! The network, the store, the session server and the crashes between two real machines.
 
 mod checks;
+mod network;
+mod owner;
 mod totals;
+mod trace;
 
 pub use totals::Totals;
 
-use super::app::{App, GROUP};
+use super::app::App;
+use owner::Directory;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 use trill::base::{DeviceId, Error, ErrorCode, RequestId, SessionId, Uid, UnixMillis};
-use trill::ringing::client::ClientOutput;
+use trill::ringing::client::{ClientOutput, LoginState};
 use trill::ringing::service::{
     CallRecord, ConnectionId, Input, Output, REMEMBER_ENDED, RoomInput, Service, ServiceSettings,
 };
 use trill::ringing::wire::{Answer, ClientMessage, Command, MAX_MESSAGE, Query, Request, Response, ServerMessage};
-use trill::ringing::{CallStatus, Callee, Group, User};
+use trill::ringing::{CallStatus, User};
 
 /// Until then the world is kind: everyone logs in. A first login that fails is not tried again, and not tried here.
 const KIND: u64 = 2_000;
@@ -57,6 +61,7 @@ enum Happening {
     },
     RoomActs,
     NetworkActs,
+    OwnerActs,
     Crash,
     ServerStarts,
     ServerTimer,
@@ -87,20 +92,28 @@ pub struct World {
     happenings: BTreeMap<(u64, u64), Happening>,
     server: Option<Service>,
     flush_planned: bool,
-    held: Vec<(SessionId, RoomInput)>,
-    batch_rooms: Vec<(SessionId, RoomInput)>,
+    /// What the batch holds that no device asked for, and what is to be fed again after a failure of the store.
+    facts: Vec<Input>,
+    held: Vec<Input>,
     store: BTreeMap<SessionId, CallRecord>,
     rooms: BTreeMap<SessionId, BTreeSet<Uid>>,
     connections: HashMap<ConnectionId, Connection>,
     next_connection: u64,
     apps: Vec<App>,
     users: Vec<Uid>,
+    directory: Directory,
     /// Who asked to accept what, and who called whom: consent is one of these.
     accepts: BTreeSet<(Uid, SessionId)>,
     /// Which call a command was answered with.
     answers: BTreeMap<RequestId, SessionId>,
     commands: BTreeSet<RequestId>,
     dialled: BTreeSet<(Uid, String)>,
+    /// Since when two devices of a user take themselves to be in one call.
+    doubled: BTreeMap<Uid, u64>,
+    /// What the latest transaction changed.
+    stored: Vec<SessionId>,
+    /// Since when all is over and everyone knows.
+    quiet_since: Option<u64>,
     totals: Totals,
 }
 
@@ -127,18 +140,22 @@ impl World {
             happenings: BTreeMap::new(),
             server: None,
             flush_planned: false,
+            facts: Vec::new(),
             held: Vec::new(),
-            batch_rooms: Vec::new(),
             store: BTreeMap::new(),
             rooms: BTreeMap::new(),
             connections: HashMap::new(),
             next_connection: 1,
+            directory: Directory::new(&users),
             apps,
             users,
             accepts: BTreeSet::new(),
             answers: BTreeMap::new(),
             commands: BTreeSet::new(),
             dialled: BTreeSet::new(),
+            doubled: BTreeMap::new(),
+            stored: Vec::new(),
+            quiet_since: None,
             totals: Totals::default(),
         };
         world.plan(0, Happening::ServerStarts);
@@ -151,6 +168,9 @@ impl World {
         let mut happenings = vec![Happening::RoomActs, Happening::NetworkActs];
         if world.rng.random_bool(0.7) {
             happenings.push(Happening::Crash);
+        }
+        if world.rng.random_bool(0.25) {
+            happenings.push(Happening::OwnerActs);
         }
         for happening in happenings {
             let at = world.rng.random_range(KIND..30_000);
@@ -165,11 +185,18 @@ impl World {
                 break;
             }
             self.now = at;
-            let told = matches!(happening, Happening::Flush | Happening::ToDevice { .. });
+            let told = matches!(happening, Happening::ToDevice { text: Some(_), .. });
+            let (stored, pings) = (matches!(happening, Happening::Flush), matches!(happening, Happening::Ping));
             self.happen(happening);
             self.devices_carry_out();
-            if told {
-                self.check_always();
+            if stored {
+                self.check_stored();
+            }
+            if stored || told || pings {
+                self.check_devices();
+            }
+            if pings && self.is_quiet() {
+                break;
             }
         }
         self.check_peace();
@@ -177,8 +204,8 @@ impl World {
     }
 
     fn happen(&mut self, happening: Happening) {
-        if self.trace && !matches!(happening, Happening::Ping | Happening::DeviceTimer { .. }) {
-            eprintln!("{:>7} {happening:?}", self.now);
+        if self.trace {
+            self.trace_happening(&happening);
         }
         match happening {
             Happening::ToServer { connection, text } => self.server_receives(connection, &text),
@@ -191,6 +218,7 @@ impl World {
             Happening::PersonActs { device } => self.person_acts(device),
             Happening::RoomActs => self.room_acts(),
             Happening::NetworkActs => self.network_acts(),
+            Happening::OwnerActs => self.owner_acts(),
             Happening::Crash => {
                 if self.now < CHAOS {
                     self.crash();
@@ -233,6 +261,7 @@ impl World {
         server.restore(records.cloned().collect(), UnixMillis(self.now));
         self.server = Some(server);
         self.plan_flush();
+        self.owner_acted_before();
     }
 
     /// SIGKILL: what was not stored is gone, and so is every connection.
@@ -242,7 +271,7 @@ impl World {
         }
         self.totals.crashes += 1;
         self.rooms.clear();
-        self.batch_rooms.clear();
+        self.facts.clear();
         self.held.clear();
         let mut connections: Vec<ConnectionId> = self.connections.keys().copied().collect();
         connections.sort();
@@ -256,6 +285,9 @@ impl World {
     fn server_receives(&mut self, connection: ConnectionId, text: &str) {
         let Some(device) = self.open(connection) else { return };
         let input = match ClientMessage::parse(text, MAX_MESSAGE).unwrap() {
+            ClientMessage::Hello(_) if self.directory.is_removed(&self.apps[device].uid) => {
+                return self.say_goodbye(connection, ErrorCode::UserRemoved.into());
+            }
             ClientMessage::Hello(hello) => {
                 let user = User::new(self.apps[device].uid.clone());
                 let call_waiting = hello.call_waiting;
@@ -288,22 +320,18 @@ impl World {
         self.server_input(input);
     }
 
-    fn callee(&self, id: &str) -> Option<Callee> {
-        if id == GROUP {
-            let group = Group { guid: id.parse().unwrap(), name: id.to_owned(), avatar: None, metadata: None };
-            let members = self.users.iter().cloned().map(User::new).collect();
-            return Some(Callee::Group { group, members });
-        }
-        self.users.iter().find(|uid| uid.as_str() == id).map(|uid| Callee::User(User::new(uid.clone())))
-    }
-
     fn server_input(&mut self, input: Input) {
         let now = UnixMillis(self.now);
-        let Some(server) = &mut self.server else { return };
-        if let Input::Room { session, event } = &input {
-            self.batch_rooms.push((session.clone(), event.clone()));
+        if self.server.is_none() {
+            return;
         }
-        server.handle(now, input);
+        if !matches!(input, Input::Connected { .. } | Input::Disconnected { .. } | Input::Command { .. }) {
+            self.trace_fact(&input);
+            self.facts.push(input.clone());
+        }
+        if let Some(server) = &mut self.server {
+            server.handle(now, input);
+        }
         self.plan_flush();
     }
 
@@ -322,14 +350,16 @@ impl World {
         let now = UnixMillis(self.now);
         let Some(server) = &mut self.server else { return };
         let unsaved: Vec<CallRecord> = server.unsaved().into_iter().cloned().collect();
-        let rooms = std::mem::take(&mut self.batch_rooms);
+        let facts = std::mem::take(&mut self.facts);
         let outputs = if !unsaved.is_empty() && chaos && self.rng.random_bool(0.03) {
             self.totals.store_failures += 1;
-            self.held.extend(rooms);
+            self.held.extend(facts);
             server.rollback(now, &Error::from(ErrorCode::StoreFailed))
         } else {
             for record in &unsaved {
-                self.store.insert(record.call.session_id.clone(), record.clone());
+                let before = self.store.insert(record.call.session_id.clone(), record.clone());
+                checks::check_change(before.as_ref(), record);
+                self.stored.push(record.call.session_id.clone());
             }
             if !unsaved.is_empty() && chaos && self.rng.random_bool(0.01) {
                 self.totals.crashes_between_store_and_answer += 1;
@@ -341,20 +371,21 @@ impl World {
             match output {
                 Output::Send { connection, message } => {
                     self.check_answer(&message);
-                    self.send_to_device(connection, Some(message.to_json()));
+                    let text = message.to_json();
+                    if !matches!(message, ServerMessage::Welcome(_)) && self.duplicates() {
+                        self.send_to_device(connection, Some(text.clone()));
+                    }
+                    self.send_to_device(connection, Some(text));
                 }
-                Output::Close { connection, error } => {
-                    self.send_to_device(connection, Some(ServerMessage::bye(error).to_json()));
-                    self.cut(connection, 1_000, false);
-                }
+                Output::Close { connection, error } => self.say_goodbye(connection, error),
                 Output::CloseRoom { session, .. } => drop(self.rooms.remove(&session)),
                 Output::LeaveRoom { session, uid } => {
                     self.rooms.entry(session).or_default().remove(&uid);
                 }
             }
         }
-        for (session, event) in std::mem::take(&mut self.held) {
-            self.server_input(Input::Room { session, event });
+        for fact in std::mem::take(&mut self.held) {
+            self.server_input(fact);
         }
         if let Some(at) = self.server.as_ref().and_then(Service::next_wake) {
             self.plan(at.0.saturating_sub(self.now), Happening::ServerTimer);
@@ -374,7 +405,7 @@ impl World {
         for session in &ringing {
             for uid in self.users.clone() {
                 let answer = self.server.as_ref().and_then(|server| server.may_join(session, uid.as_str()));
-                assert!(!matches!(answer, Some(Ok(()))), "{uid} may join before anyone accepted");
+                assert!(!matches!(answer, Some(Ok(()))), "rule `no session token before an accept`: {uid} may join {session}");
             }
         }
         let Some(session) = pick(&mut self.rng, &ongoing) else { return };
@@ -401,64 +432,6 @@ impl World {
             }
         };
         self.server_input(Input::Room { session, event });
-    }
-
-    // The network.
-
-    fn network_acts(&mut self) {
-        if self.now >= CHAOS {
-            return;
-        }
-        self.plan_next(1_000..20_000, Happening::NetworkActs);
-        let mut connections: Vec<ConnectionId> = self.connections.keys().copied().collect();
-        connections.sort();
-        if let Some(connection) = pick(&mut self.rng, &connections) {
-            self.totals.broken_connections += 1;
-            if self.rng.random_bool(0.3) {
-                // The device itself is away: out of reach, or its battery empty.
-                let shortest = if self.patience == 8 { 90_000 } else { 1_000 };
-                let away = self.now + self.rng.random_range(shortest..150_000);
-                let device = self.connections[&connection].device;
-                self.apps[device].away_until = away;
-            }
-            self.cut(connection, 20_000, true);
-        }
-    }
-
-    /// Nothing gets through from now on; each side notices at a time of its own.
-    fn cut(&mut self, connection: ConnectionId, notice: u64, server_notices: bool) {
-        let now = self.now;
-        let Some(open) = self.connections.get_mut(&connection).filter(|open| open.cut_at.is_none()) else { return };
-        // What is under way may still arrive when it was the server that closed in good order.
-        open.cut_at = Some(if server_notices { now } else { open.to_device.max(now) + 1 });
-        let at = self.rng.random_range(0..notice) + open.to_device.saturating_sub(now) + 1;
-        self.plan(at, Happening::DeviceSeesEnd(connection));
-        if server_notices {
-            let at = self.rng.random_range(0..notice);
-            self.plan(at, Happening::ServerSeesEnd(connection));
-        }
-    }
-
-    fn send_to_device(&mut self, connection: ConnectionId, text: Option<String>) {
-        let delay = self.delay();
-        let Some(open) = self.connections.get_mut(&connection) else { return };
-        open.to_device = open.to_device.max(self.now + delay);
-        let wait = open.to_device - self.now;
-        self.plan(wait, Happening::ToDevice { connection, text });
-    }
-
-    /// The device of a connection on which something can arrive now.
-    fn open(&self, connection: ConnectionId) -> Option<usize> {
-        let open = self.connections.get(&connection)?;
-        open.cut_at.is_none_or(|at| self.now < at).then_some(open.device)
-    }
-
-    fn delay(&mut self) -> u64 {
-        if self.is_chaos() && self.rng.random_bool(0.05) {
-            self.rng.random_range(100..4_000)
-        } else {
-            self.rng.random_range(1..80)
-        }
     }
 
     // The devices' side.
@@ -514,6 +487,9 @@ impl World {
         let others: Vec<Uid> = self.users.iter().filter(|uid| **uid != self.apps[device].uid).cloned().collect();
         let now = self.instant();
         let app = &mut self.apps[device];
+        if app.is_logged_out() {
+            return;
+        }
         let command = app.act(now, &mut self.rng, &others, calm);
         let uid = app.uid.clone();
         match command {
@@ -527,7 +503,7 @@ impl World {
         for device in 0..self.apps.len() {
             while let Some(output) = self.apps[device].client.poll_output() {
                 if self.trace {
-                    eprintln!("{:>7} {} {output:?}", self.now, self.apps[device].device);
+                    self.trace_output(device, &output);
                 }
                 match output {
                     ClientOutput::Connect => {
@@ -548,10 +524,15 @@ impl World {
                         let Some(open) = self.connections.get_mut(&connection) else { continue };
                         open.to_server = open.to_server.max(self.now + delay);
                         let wait = open.to_server - self.now;
-                        self.plan(wait, Happening::ToServer { connection, text: message.to_json() });
+                        let text = message.to_json();
+                        if matches!(message, ClientMessage::Request(_)) && self.duplicates() {
+                            self.plan(wait, Happening::ToServer { connection, text: text.clone() });
+                        }
+                        self.plan(wait, Happening::ToServer { connection, text });
                     }
                     ClientOutput::Event(event) => self.apps[device].told(event),
                     ClientOutput::Answer { id, result } => self.apps[device].answered(&id, result),
+                    ClientOutput::Login(LoginState::LoggedOut(_)) => self.apps[device].logged_out(),
                     ClientOutput::Login(_) => {}
                 }
             }

@@ -2,7 +2,7 @@
 
 use super::entry::AppliedRequest;
 use super::{Actor, Asker, Service};
-use crate::base::{Error, ErrorCode, Result, SessionId, UnixMillis};
+use crate::base::{DeviceId, Error, ErrorCode, RequestId, Result, SessionId, Uid, UnixMillis};
 use crate::ringing::wire::{Command, Reject, RejectReason};
 use crate::ringing::{Action, Call, Callee, EndReason};
 
@@ -32,6 +32,12 @@ impl Service {
             self.change(&session, |entry| entry.record.remember(request));
         }
         self.known(&session).cloned()
+    }
+
+    /// The call that a request of this device made or changed.
+    pub(super) fn applied_as(&self, uid: &Uid, device: &DeviceId, request: &RequestId) -> Option<&Call> {
+        let session = self.applied.get(&(uid.clone(), device.clone(), request.clone()))?;
+        self.calls.get(session).map(|entry| entry.call())
     }
 
     fn applied_before(&self, asker: &Asker, method: &str) -> Result<Option<Call>> {

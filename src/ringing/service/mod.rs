@@ -285,7 +285,10 @@ impl Service {
             self.welcome(now, connection);
         }
         for (connection, id) in batch.requests {
-            self.send(connection, ServerMessage::Response(Response::new(id, Err(error.clone()))));
+            // Sent again, it had its effect in an earlier batch: that stands.
+            let call = self.connections.get(&connection).and_then(|(uid, device)| self.applied_as(uid, device, &id));
+            let answer = call.map(|call| Answer::Call(Box::new(call.clone()))).ok_or_else(|| error.clone());
+            self.send(connection, ServerMessage::Response(Response::new(id, answer)));
         }
         self.commit()
     }

@@ -1,45 +1,94 @@
 //! What must hold, at every moment and in the end.
 
-use super::World;
+use super::{CHAOS, World};
+use crate::app::App;
 use trill::base::Uid;
+use trill::ringing::service::{CallRecord, ConnectionId};
 use trill::ringing::wire::{Answer, ServerMessage};
 use trill::ringing::{CallStatus, ReceiverType};
 
+/// How soon a connected device has heard of what was stored: each message takes 4 s at most, and keeps the order.
+const HEARD_WITHIN: u64 = 6_000;
+
+/// How soon a device that connects knows how its calls stand: hello, welcome, a question and its answer.
+const SETTLED_AFTER: u64 = 20_000;
+
 impl World {
-    /// Whenever something was stored or told.
-    pub(super) fn check_always(&self) {
-        self.check_tones();
-        for record in self.store.values() {
-            let call = &record.call;
+    /// Whenever a transaction is done.
+    pub(super) fn check_stored(&mut self) {
+        for session in std::mem::take(&mut self.stored) {
+            let call = &self.store[&session].call;
             let consented = |callee: &Uid| {
-                let accepted = self.accepts.contains(&(callee.clone(), call.session_id.clone()));
+                let accepted = self.accepts.contains(&(callee.clone(), session.clone()));
                 // Glare: who calls the one that calls it has said yes.
                 let glare = call.receiver_type == ReceiverType::User
                     && self.dialled.contains(&(callee.clone(), call.initiator.uid.to_string()));
                 accepted || glare
             };
-            let in_it: Vec<&Uid> =
-                call.participants[1..].iter().filter(|party| party.is_in_call()).map(|party| &party.uid).collect();
-            assert!(in_it.iter().all(|uid| consented(uid)), "in the call without consent: {call:?}");
-            if call.started_at.is_some() {
-                assert!(
-                    call.participants[1..].iter().any(|party| consented(&party.uid)),
-                    "accepted by nobody: {call:?}"
-                );
-            }
+            let mut in_it = call.participants[1..].iter().filter(|party| party.is_in_call());
+            let consent = in_it.all(|party| consented(&party.uid))
+                && (call.started_at.is_none() || call.participants[1..].iter().any(|party| consented(&party.uid)));
+            assert!(consent, "rule `nobody is in a call without consent`: {call:?}");
         }
         for uid in &self.users {
-            let unfinished = self.store.values().map(|record| &record.call).filter(|call| !call.status.is_over());
-            let busy = unfinished.filter(|call| call.participant(uid).is_some_and(|p| p.is_in_call())).count();
-            assert!(busy <= 1, "{uid} is in {busy} calls");
-            let ongoing = self.apps.iter().filter(|app| app.uid == *uid).filter_map(|app| app.client.active_call());
-            let mut sessions: Vec<_> =
-                ongoing.filter(|call| call.status == CallStatus::Ongoing).map(|call| &call.session_id).collect();
+            let calls = self.store.values().map(|record| &record.call).filter(|call| !call.status.is_over());
+            let busy = calls.filter(|call| call.participant(uid).is_some_and(|p| p.is_in_call())).count();
+            assert!(busy <= 1, "rule `a user is in one call`: {uid} is in {busy}");
+        }
+        self.check_removed();
+    }
+
+    /// Whenever something was told.
+    pub(super) fn check_devices(&mut self) {
+        self.check_tones();
+        self.check_one_device();
+    }
+
+    /// There is peace, every call has been over for a while, and no device is in one: nothing more will come.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        let is_out = |app: &App| {
+            app.is_logged_out()
+                || app.client.active_call().is_none()
+                    && app.client.incoming_calls().next().is_none()
+                    && app.connection.is_some_and(|connection| self.is_settled(connection))
+        };
+        let over = self.store.values().all(|record| record.call.status.is_over());
+        if self.now < CHAOS || !over || !self.apps.iter().all(is_out) {
+            self.quiet_since = None;
+            return false;
+        }
+        self.now > *self.quiet_since.get_or_insert(self.now) + SETTLED_AFTER
+    }
+
+    /// Two devices of a user may both take themselves to be in a call for as long as one has not heard yet that it is
+    /// out.
+    fn check_one_device(&mut self) {
+        for uid in &self.users {
+            let mut sessions: Vec<_> = self
+                .apps
+                .iter()
+                .filter(|app| app.uid == *uid && app.connection.is_some_and(|connection| self.is_settled(connection)))
+                .filter_map(|app| app.client.active_call())
+                .filter(|call| call.status == CallStatus::Ongoing)
+                .map(|call| &call.session_id)
+                .collect();
             let devices = sessions.len();
             sessions.sort();
             sessions.dedup();
-            assert_eq!(sessions.len(), devices, "two devices of {uid} are in one call");
+            if sessions.len() == devices {
+                self.doubled.remove(uid);
+                continue;
+            }
+            let since = *self.doubled.entry(uid.clone()).or_insert(self.now);
+            let within = self.now < since + HEARD_WITHIN;
+            assert!(within, "rule `one device of a user in a call`: {uid} is in {sessions:?} with {devices}");
         }
+    }
+
+    /// The connection carries messages, and has for so long that its device is logged in and has heard of all.
+    fn is_settled(&self, connection: ConnectionId) -> bool {
+        let open = self.connections.get(&connection);
+        self.server.is_some() && open.is_some_and(|open| open.cut_at.is_none() && self.now > open.since + SETTLED_AFTER)
     }
 
     /// A command has one effect: what is answered again is answered the same. But for `ringing`, which has no effect
@@ -51,25 +100,38 @@ impl World {
         }
         match (response.clone().into_result(), self.answers.get(&response.id)) {
             (Ok(Answer::Call(call)), None) => drop(self.answers.insert(response.id.clone(), call.session_id)),
-            (Ok(Answer::Call(call)), Some(before)) => assert_eq!(*before, call.session_id, "two effects: {response:?}"),
-            (answer, Some(before)) => panic!("answered with {before} before, and now {answer:?}"),
+            (Ok(Answer::Call(call)), Some(before)) => assert_eq!(*before, call.session_id, "rule `nothing happens twice`: {response:?}"),
+            (answer, Some(before)) => panic!("rule `nothing happens twice`: answered with {before} before, and now {answer:?}"),
             (_, None) => {}
         }
     }
 
     /// A device that has been connected for a while knows what is over.
     fn check_tones(&self) {
-        const KNOWS_WITHIN: u64 = 40_000;
         for app in &self.apps {
-            let Some(open) = app.connection.and_then(|connection| self.connections.get(&connection)) else { continue };
-            if open.cut_at.is_some() || self.server.is_none() {
-                continue;
-            }
+            let Some(connection) = app.connection.filter(|connection| self.is_settled(*connection)) else { continue };
+            let open = &self.connections[&connection];
             let active = app.client.active_call().map(|call| &call.session_id);
             for session in app.ringing.iter().chain(active) {
                 let Some(ended) = self.store.get(session).and_then(|record| record.call.ended_at) else { continue };
-                let known_since = ended.0.max(open.since);
-                assert!(self.now < known_since + KNOWS_WITHIN, "{} still rings or talks: {session}", app.device);
+                let known = (ended.0 + HEARD_WITHIN).max(open.since + SETTLED_AFTER);
+                let device = &app.device;
+                assert!(self.now < known, "rule `nobody rings for a call that is over`: {device}, {session}");
+            }
+        }
+    }
+
+    /// Who was removed is out of what was stored since: of every call, or of the group's.
+    fn check_removed(&self) {
+        if self.flush_planned || self.server.is_none() {
+            return;
+        }
+        let unfinished = self.store.values().map(|record| &record.call).filter(|call| !call.status.is_over());
+        for call in unfinished {
+            let group = call.receiver_type == ReceiverType::Group;
+            for party in call.participants.iter().filter(|party| party.is_in_call() || call.rings_for(&party.uid)) {
+                let out = self.directory.is_removed(&party.uid) || group && !self.directory.is_member(&party.uid);
+                assert!(!out, "rule `who is removed is out at once`: {} in {call:?}", party.uid);
             }
         }
     }
@@ -78,22 +140,38 @@ impl World {
     pub(super) fn check_peace(&mut self) {
         for record in self.store.values() {
             let call = &record.call;
-            assert!(call.status.is_over(), "never ended: {call:?}");
-            assert!(call.ended_at.is_some() && call.end_reason.is_some(), "{call:?}");
+            assert!(call.status.is_over(), "rule `every call ends`: {call:?}");
+            assert!(call.ended_at.is_some() && call.end_reason.is_some(), "rule `every call ends`: {call:?}");
             self.totals.calls += 1;
             self.totals.group_calls += usize::from(call.receiver_type == ReceiverType::Group);
             self.totals.shared_by_three += usize::from(call.participants.iter().filter(|p| p.is_in_call()).count() > 2);
             *self.totals.outcomes.entry(call.end_reason.unwrap().to_string()).or_default() += 1;
         }
         for app in &self.apps {
-            assert_eq!(app.client.active_call(), None, "{} is in a call that is over", app.device);
-            let rings: Vec<_> = app.client.incoming_calls().collect();
-            assert!(rings.is_empty(), "{} rings: {rings:?}", app.device);
-            assert!(app.ringing.is_empty(), "{} plays its tone for {:?}", app.device, app.ringing);
+            let device = &app.device;
+            if !app.is_logged_out() {
+                let calls: Vec<_> = app.client.active_call().into_iter().chain(app.client.incoming_calls()).collect();
+                let quiet = calls.is_empty() && app.ringing.is_empty();
+                assert!(quiet, "rule `nobody rings for a call that is over`: {device} {:?} {calls:?}", app.ringing);
+            }
             for (session, told) in &app.told {
-                let call = &self.store[session].call;
-                assert_eq!(*told, (call.status, call.end_reason), "{} was told otherwise than the log", app.device);
+                let stored = self.store.get(session).map(|record| (record.call.status, record.call.end_reason));
+                assert_eq!(Some(*told), stored, "rule `all agree`: {device} of {session}, and the log");
             }
         }
+    }
+}
+
+/// What was just stored of a call, after what was stored before.
+pub(super) fn check_change(before: Option<&CallRecord>, now: &CallRecord) {
+    let Some(before) = before else { return };
+    assert!(!before.call.status.is_over(), "rule `a call that is over stays as it is`: {now:?}");
+    for was in before.call.participants.iter().filter(|party| party.is_in_call()) {
+        let Some(is) = now.call.participant(&was.uid).filter(|party| party.is_in_call()) else { continue };
+        let ends = |record: &CallRecord| {
+            record.requests.iter().filter(|r| r.uid == was.uid && r.method == "end").count()
+        };
+        let same = was.device_id == is.device_id || ends(now) > ends(before);
+        assert!(same, "rule `the first accept wins`: {} was in it on {:?}: {now:?}", was.uid, was.device_id);
     }
 }

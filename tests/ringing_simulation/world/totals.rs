@@ -14,6 +14,8 @@ pub struct Totals {
     pub(super) crashes_between_store_and_answer: usize,
     pub(super) store_failures: usize,
     pub(super) broken_connections: usize,
+    pub(super) duplicated_messages: usize,
+    pub(super) owners_changes: usize,
 }
 
 impl Totals {
@@ -28,6 +30,8 @@ impl Totals {
         self.crashes_between_store_and_answer += other.crashes_between_store_and_answer;
         self.store_failures += other.store_failures;
         self.broken_connections += other.broken_connections;
+        self.duplicated_messages += other.duplicated_messages;
+        self.owners_changes += other.owners_changes;
     }
 
     pub fn assert_everything_happened(&self) {
@@ -41,6 +45,7 @@ impl Totals {
             "connection_lost",
             "left_alone",
             "everyone_left",
+            "removed",
         ];
         for outcome in expected {
             assert!(self.outcomes.contains_key(outcome), "no call ended with {outcome}: {self:?}");
@@ -48,5 +53,6 @@ impl Totals {
         assert!(self.group_calls > 0 && self.shared_by_three > 0, "{self:?}");
         assert!(self.crashes > 0 && self.crashes_between_store_and_answer > 0, "{self:?}");
         assert!(self.store_failures > 0 && self.broken_connections > 0, "{self:?}");
+        assert!(self.duplicated_messages > 0 && self.owners_changes > 0, "{self:?}");
     }
 }
