@@ -7,7 +7,7 @@ use super::webhook::Webhooks;
 use crate::base::{
     DeviceId, Error, ErrorCode, GroupId, ParticipantIdentity, RequestId, Result, SessionId, Uid, UnixMillis,
 };
-use crate::ringing::service::{ConnectionId, Input, Output, REMEMBER_ENDED, RoomInput, Service, may_join};
+use crate::ringing::service::{CallRecord, ConnectionId, Input, Output, REMEMBER_ENDED, RoomInput, Service, may_join};
 use crate::ringing::wire::{Command, Response, ServerMessage};
 use crate::ringing::{Callee, ReceiverType, User};
 use std::collections::HashMap;
@@ -143,7 +143,8 @@ impl Ringing {
     }
 }
 
-/// What the owner's changes of users and groups mean for calls. Each returns when the machine will know of it.
+/// What the owner's changes of users and groups mean for calls. Each returns when the machine will know of it; when the
+/// server is killed before, its next run finds out by itself.
 impl Ringing {
     /// After the store has forgotten the user: out of its calls at once, its devices logged out.
     pub(super) async fn remove_user(&self, uid: Uid) -> Result<()> {
@@ -179,17 +180,19 @@ impl Driver {
         let since = UnixMillis(now.0.saturating_sub(REMEMBER_ENDED.as_millis() as u64));
         let records = store.recent(since).await?;
         tracing::info!(calls = records.len(), "took up the calls in the store");
+        let held = owner_acted_before(store.as_ref(), &records).await?;
         service.restore(records, now);
         let (to_task, from_handles) = mpsc::channel(QUEUE);
         let next_connection = Arc::new(AtomicU64::new(1));
         let handle = Ringing { to_task, store: store.clone(), next_connection };
-        let (outboxes, held) = (HashMap::new(), Vec::new());
+        let outboxes = HashMap::new();
         Ok((handle, Self { from_handles, service, clock, store, metrics, webhooks, outboxes, held, retry_at: None }))
     }
 
     /// Runs until [`Ringing::stop`]. `rooms` is told who is to be out of which.
     pub(super) async fn run(mut self, rooms: Rooms) {
         let mut inbox = Vec::with_capacity(MAX_BATCH);
+        self.batch(&mut inbox, &rooms).await;
         loop {
             let wake = tokio::time::sleep(self.until_next_wake());
             tokio::select! {
@@ -363,6 +366,33 @@ impl Driver {
         };
         next.since(self.clock.now())
     }
+}
+
+/// What the owner changed, and an earlier run was killed before its calls heard of it.
+async fn owner_acted_before(store: &dyn Store, records: &[CallRecord]) -> Result<Vec<Input>> {
+    let mut facts = Vec::new();
+    for record in records.iter().filter(|record| !record.call.status.is_over()) {
+        let group = match record.call.receiver_type {
+            ReceiverType::User => None,
+            ReceiverType::Group => record.call.receiver.id.parse::<GroupId>().ok(),
+        };
+        if let Some(guid) = &group
+            && store.group(guid).await?.is_none()
+        {
+            facts.push(Input::GroupRemoved(guid.clone()));
+            continue;
+        }
+        for uid in record.call.participants.iter().map(|p| &p.uid).filter(|uid| !record.removed.contains(uid)) {
+            if store.is_removed(uid).await? {
+                facts.push(Input::UserRemoved(uid.clone()));
+            } else if let Some(guid) = &group
+                && !store.is_member(guid, uid).await?
+            {
+                facts.push(Input::MemberRemoved { guid: guid.clone(), uid: uid.clone() });
+            }
+        }
+    }
+    Ok(facts)
 }
 
 /// Wall-clock time that runs evenly: a step of the machine's clock neither ends nor prolongs a call.

@@ -1,6 +1,7 @@
 //! The server as a process of its own: killed in each phase of a call, and on a disk that is full.
 
 use crate::support::*;
+use sqlx::{Connection, Executor};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -170,6 +171,26 @@ async fn a_call_that_has_just_ended_is_in_the_log_of_a_server_killed_at_once() {
     let _server = server.kill_and_start_again(dir.path());
     bob.expect(CallEventKind::Ended).await;
     expect_in_both_logs(&alice, &bob, &session, CallStatus::Ended, EndReason::HungUp).await;
+}
+
+#[tokio::test]
+async fn a_removal_whose_effect_on_a_call_a_kill_prevented_has_it_when_the_server_is_back() {
+    let dir = TempDir::new().unwrap();
+    let server = Process::start(dir.path(), "127.0.0.1:0");
+    let (alice, bob) = (server.log_in("alice").await, server.log_in("bob").await);
+    let session = alice.client.initiate(call_to("bob")).await.unwrap().session_id;
+    bob.expect(CallEventKind::IncomingReceived).await;
+    bob.client.accept(&session).await.unwrap();
+    let address = server.kill();
+    // As the server writes it, before it tells its calls.
+    let path = format!("sqlite:{}", dir.path().join("trill.db").display());
+    let mut database = sqlx::SqliteConnection::connect(&path).await.unwrap();
+    database.execute("UPDATE users SET removed_at = 1 WHERE uid = 'bob'").await.unwrap();
+    database.close().await.unwrap();
+
+    let _server = Process::start(dir.path(), &address.to_string());
+    let ended = alice.until(CallEventKind::Ended).await;
+    assert_eq!((ended.call.status, ended.call.end_reason), (CallStatus::Ended, Some(EndReason::Removed)));
 }
 
 #[tokio::test]

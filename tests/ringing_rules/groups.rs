@@ -68,6 +68,18 @@ fn a_group_of_whom_nobody_is_left_who_may_answer_has_rejected_or_is_busy() {
 }
 
 #[test]
+fn the_initiators_other_device_hears_of_each_member_once() {
+    let (mut scene, guid, [alice, bob, carol, dave]) = team();
+    let tablet = scene.phone("alice/tablet");
+    let session = scene.dial_group(alice, &guid);
+    scene.accept(bob, &session).unwrap();
+    scene.accept(carol, &session).unwrap();
+    scene.reject(dave, &session, RejectReason::Rejected).unwrap();
+    let heard = [(Kind::OutgoingAccepted, "bob"), (Kind::OutgoingAccepted, "carol"), (Kind::OutgoingRejected, "dave")];
+    assert_eq!(scene.heard_by(tablet), heard.map(|(kind, by)| (kind, by.to_owned())));
+}
+
+#[test]
 fn nobody_in_by_the_time_out_ends_it() {
     let (mut scene, guid, [alice, bob, carol, _]) = team();
     let session = scene.dial_group(alice, &guid);

@@ -91,6 +91,8 @@ pub struct World {
     sequence: u64,
     happenings: BTreeMap<(u64, u64), Happening>,
     server: Option<Service>,
+    /// When the running server started.
+    up_since: Option<u64>,
     flush_planned: bool,
     /// What the batch holds that no device asked for, and what is to be fed again after a failure of the store.
     facts: Vec<Input>,
@@ -139,6 +141,7 @@ impl World {
             sequence: 0,
             happenings: BTreeMap::new(),
             server: None,
+            up_since: None,
             flush_planned: false,
             facts: Vec::new(),
             held: Vec::new(),
@@ -260,6 +263,7 @@ impl World {
         let records = self.store.values().filter(|record| record.call.ended_at.is_none_or(|at| at >= since));
         server.restore(records.cloned().collect(), UnixMillis(self.now));
         self.server = Some(server);
+        self.up_since = Some(self.now);
         self.plan_flush();
         self.owner_acted_before();
     }
@@ -405,7 +409,10 @@ impl World {
         for session in &ringing {
             for uid in self.users.clone() {
                 let answer = self.server.as_ref().and_then(|server| server.may_join(session, uid.as_str()));
-                assert!(!matches!(answer, Some(Ok(()))), "rule `no session token before an accept`: {uid} may join {session}");
+                assert!(
+                    !matches!(answer, Some(Ok(()))),
+                    "rule `no session token before an accept`: {uid} may join {session}"
+                );
             }
         }
         let Some(session) = pick(&mut self.rng, &ongoing) else { return };

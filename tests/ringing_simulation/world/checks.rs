@@ -5,10 +5,13 @@ use crate::app::App;
 use trill::base::Uid;
 use trill::ringing::service::{CallRecord, ConnectionId};
 use trill::ringing::wire::{Answer, ServerMessage};
-use trill::ringing::{CallStatus, ReceiverType};
+use trill::ringing::{Call, CallStatus, ReceiverType};
 
 /// How soon a connected device has heard of what was stored: each message takes 4 s at most, and keeps the order.
 const HEARD_WITHIN: u64 = 6_000;
+
+/// How late a time limit may be kept: as after a failure of the store.
+const LATE: u64 = 2_000;
 
 /// How soon a device that connects knows how its calls stand: hello, welcome, a question and its answer.
 const SETTLED_AFTER: u64 = 20_000;
@@ -42,6 +45,7 @@ impl World {
     pub(super) fn check_devices(&mut self) {
         self.check_tones();
         self.check_one_device();
+        self.check_time_limits();
     }
 
     /// There is peace, every call has been over for a while, and no device is in one: nothing more will come.
@@ -94,15 +98,40 @@ impl World {
     /// A command has one effect: what is answered again is answered the same. But for `ringing`, which has no effect
     /// that could happen twice.
     pub(super) fn check_answer(&mut self, message: &ServerMessage) {
+        if let ServerMessage::Event(event) = message {
+            self.check_is_stored(&event.call);
+        }
         let ServerMessage::Response(response) = message else { return };
+        if let Ok(Answer::Call(call)) = response.clone().into_result() {
+            self.check_is_stored(&call);
+        }
         if !self.commands.contains(&response.id) {
             return;
         }
         match (response.clone().into_result(), self.answers.get(&response.id)) {
             (Ok(Answer::Call(call)), None) => drop(self.answers.insert(response.id.clone(), call.session_id)),
-            (Ok(Answer::Call(call)), Some(before)) => assert_eq!(*before, call.session_id, "rule `nothing happens twice`: {response:?}"),
-            (answer, Some(before)) => panic!("rule `nothing happens twice`: answered with {before} before, and now {answer:?}"),
+            (Ok(Answer::Call(call)), Some(before)) => {
+                assert_eq!(*before, call.session_id, "rule `nothing happens twice`: {response:?}")
+            }
+            (answer, Some(before)) => {
+                panic!("rule `nothing happens twice`: answered with {before} before, and now {answer:?}")
+            }
             (_, None) => {}
+        }
+    }
+
+    fn check_is_stored(&self, call: &Call) {
+        let stored = self.store.get(&call.session_id).map(|record| record.call.revision);
+        let is_stored = stored >= Some(call.revision);
+        assert!(is_stored, "rule `nobody is told what is not stored`: {stored:?} is, and told is {call:?}");
+    }
+
+    /// A call rings for no longer than it may, but for the time in which the server was down.
+    fn check_time_limits(&self) {
+        let Some(up_since) = self.up_since.filter(|_| self.server.is_some()) else { return };
+        for record in self.store.values().filter(|record| record.call.status == CallStatus::Initiated) {
+            let until = record.rings_until.0.max(up_since) + LATE;
+            assert!(self.now < until, "rule `every call ends`: it rings for too long: {:?}", record.call);
         }
     }
 
@@ -168,9 +197,8 @@ pub(super) fn check_change(before: Option<&CallRecord>, now: &CallRecord) {
     assert!(!before.call.status.is_over(), "rule `a call that is over stays as it is`: {now:?}");
     for was in before.call.participants.iter().filter(|party| party.is_in_call()) {
         let Some(is) = now.call.participant(&was.uid).filter(|party| party.is_in_call()) else { continue };
-        let ends = |record: &CallRecord| {
-            record.requests.iter().filter(|r| r.uid == was.uid && r.method == "end").count()
-        };
+        let ends =
+            |record: &CallRecord| record.requests.iter().filter(|r| r.uid == was.uid && r.method == "end").count();
         let same = was.device_id == is.device_id || ends(now) > ends(before);
         assert!(same, "rule `the first accept wins`: {} was in it on {:?}: {now:?}", was.uid, was.device_id);
     }

@@ -26,7 +26,9 @@ impl World {
             Happening::ServerSeesEnd(connection) => format!("server: {} is gone", self.name(*connection)),
             Happening::DeviceSeesEnd(connection) => format!("{}: the connection is gone", self.name(*connection)),
             Happening::Attempted { device } => format!("{}: tries to connect", self.apps[*device].device),
-            Happening::PersonActs { .. } | Happening::RoomActs | Happening::NetworkActs | Happening::OwnerActs => return,
+            Happening::PersonActs { .. } | Happening::RoomActs | Happening::NetworkActs | Happening::OwnerActs => {
+                return;
+            }
             other => format!("{other:?}"),
         };
         eprintln!("{:>7} {text}", self.now);
@@ -36,7 +38,9 @@ impl World {
         let text = match output {
             ClientOutput::Send(message) => format!("asks {}", asked(message)),
             ClientOutput::Event(event) => format!("is told {}: {}", event.kind, call(&event.call)),
-            ClientOutput::Answer { id, result: Ok(Answer::Call(answer)) } => format!("has the answer {id}: {}", call(answer)),
+            ClientOutput::Answer { id, result: Ok(Answer::Call(answer)) } => {
+                format!("has the answer {id}: {}", call(answer))
+            }
             ClientOutput::Answer { id, result } => format!("has the answer {id}: {result:?}"),
             other => format!("{other:?}"),
         };
