@@ -11,7 +11,7 @@ mod server;
 
 use bytes::Bytes;
 use client::{Client, HEIGHT, WIDTH};
-use server::{Proxy, TestServer, expired_token, token, token_of_another_key};
+use server::{Proxy, TestServer, expired_token, token, token_for, token_of_another_key};
 use std::time::{Duration, Instant};
 use trill::base::ErrorCode;
 use trill::session::{OutgoingData, SessionEndReason, SessionEvent, TrackSource};
@@ -170,6 +170,25 @@ fn a_broken_signalling_connection_is_resumed_and_the_call_goes_on() {
     assert_pitch(ann.hear(), 1000.0);
     assert_pitch(bob.hear(), 440.0);
     assert!(!ann.see(5).is_empty() && !bob.see(5).is_empty());
+}
+
+#[test]
+fn a_session_whose_token_has_expired_is_resumed_with_the_one_that_the_server_sent_since() {
+    let server = TestServer::refreshing();
+    let proxy = Proxy::to(&server);
+    let (left, first) = (Duration::from_secs(4), Instant::now());
+    let short = token_for(left, "ann");
+    let ann = Client::join(&proxy.url(), &short, 440.0);
+    let bob = Client::join(&server.url(), &token("bob"), 1000.0);
+    ann.hear();
+    // What is waited for is this very time.
+    std::thread::sleep((left + Duration::from_millis(100)).saturating_sub(first.elapsed()));
+    let refused = Client::listen(&server.url(), &short).wait_for("a refusal", ended);
+    assert_eq!(refused.1, Some(ErrorCode::TokenExpired));
+    proxy.cut();
+    ann.wait_for("the return", |event| matches!(event, SessionEvent::Reconnected).then_some(()));
+    assert_pitch(ann.hear(), 1000.0);
+    assert_pitch(bob.hear(), 440.0);
 }
 
 #[test]

@@ -10,11 +10,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::sync::broadcast;
 use trill::base::{ParticipantIdentity, SessionId, UnixMillis};
-use trill::identity::{ApiKey, KeyRing, SessionToken};
+use trill::identity::{ApiKey, KeyRing, LEEWAY, SessionToken};
 use trill::server::sfu::{OpenGate, Sfu, SfuConfig};
 use trill::testkit::impair::Profile;
 
 const SECRET: &str = "a-secret-for-tests-of-thirty-two-bytes-or-more";
+
+/// Of the tokens.
+const LIFETIME: Duration = Duration::from_secs(600);
 
 pub struct TestServer {
     runtime: Option<Runtime>,
@@ -32,6 +35,11 @@ impl TestServer {
     /// Clients are told to send media to an address where nobody listens: what they see of a firewall without UDP.
     pub fn without_udp() -> Self {
         Self::start_with(|config| config.advertised_ips = vec![IpAddr::from([127, 0, 0, 2])])
+    }
+
+    /// Clients are given a new token each second.
+    pub fn refreshing() -> Self {
+        Self::start_with(|config| config.token_refresh = Duration::from_secs(1))
     }
 
     /// Media goes through a network like that, both ways.
@@ -117,10 +125,16 @@ pub fn expired_token(identity: &str) -> String {
     mint(identity, &key(SECRET), UnixMillis(UnixMillis::now().0 - 3_600_000))
 }
 
+/// A token that the server refuses, as expired, when `left` has passed.
+pub fn token_for(left: Duration, identity: &str) -> String {
+    let spent = LIFETIME + LEEWAY - left;
+    mint(identity, &key(SECRET), UnixMillis(UnixMillis::now().0 - spent.as_millis() as u64))
+}
+
 fn mint(identity: &str, key: &ApiKey, now: UnixMillis) -> String {
     let room = SessionId::new("room").unwrap();
     let identity = ParticipantIdentity::new(identity).unwrap();
-    SessionToken::for_call(identity, String::new(), &room).mint(key, now, Duration::from_secs(600))
+    SessionToken::for_call(identity, String::new(), &room).mint(key, now, LIFETIME)
 }
 
 fn key(secret: &str) -> ApiKey {

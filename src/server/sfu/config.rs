@@ -24,6 +24,9 @@ pub struct SfuConfig {
     pub ping_interval: Duration,
     /// After how long without a word a signalling connection counts as broken, in whole seconds.
     pub ping_timeout: Duration,
+    /// How often a client is given a new token, with which it may come back after the first has expired. 5 minutes; a
+    /// new one lasts for twice as long.
+    pub token_refresh: Duration,
     /// How long a participant's media connection may take to come up, or to come back.
     pub connect_timeout: Duration,
     /// How long a participant whose signalling broke may take to resume.
@@ -80,6 +83,7 @@ impl SfuConfig {
             empty_timeout: Duration::from_secs(20),
             ping_interval: Duration::from_secs(5),
             ping_timeout: Duration::from_secs(15),
+            token_refresh: Duration::from_secs(5 * 60),
             connect_timeout: Duration::from_secs(15),
             resume_timeout: Duration::from_secs(20),
             limits: Limits::default(),

@@ -22,10 +22,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
 
-/// How long a refreshed token lasts, and how often it is refreshed: a client that reconnects needs a valid one.
-const REFRESHED_FOR: Duration = Duration::from_secs(10 * 60);
-const REFRESH_INTERVAL: Duration = Duration::from_secs(5 * 60);
-
 /// A client that does not take a message for so long is gone.
 const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -234,7 +230,8 @@ impl Connection {
         from_room: &mut mpsc::Receiver<ToClient>,
     ) -> End {
         // Not at once: the join response comes before anything else.
-        let mut refresh = tokio::time::interval_at(tokio::time::Instant::now() + REFRESH_INTERVAL, REFRESH_INTERVAL);
+        let every = inner.settings.config.token_refresh;
+        let mut refresh = tokio::time::interval_at(tokio::time::Instant::now() + every, every);
         let ping_timeout = inner.settings.config.ping_timeout;
         loop {
             let silent = tokio::time::Instant::from_std(self.heard + ping_timeout);
@@ -262,7 +259,7 @@ impl Connection {
                     return End::Lost;
                 }
                 _ = refresh.tick() => {
-                    let fresh = token.mint(inner.settings.config.keys.minting(), UnixMillis::now(), REFRESHED_FOR);
+                    let fresh = token.mint(inner.settings.config.keys.minting(), UnixMillis::now(), 2 * every);
                     if !self.send(signal_response::Message::RefreshToken(fresh)).await {
                         return End::Lost;
                     }
