@@ -28,11 +28,12 @@ const MAX_DESTINATIONS: usize = 2000;
 /// done: called exactly once if 0 is returned, else not at all; may be NULL. 0 when the server has let us in; media connects
 /// meanwhile. Otherwise its status is TRILL_STATUS_ALREADY_JOINED, TRILL_STATUS_SERVER_UNREACHABLE, TRILL_STATUS_TLS_REFUSED,
 /// one of TRILL_STATUS_TOKEN_*, TRILL_STATUS_NOT_YET_ACCEPTED, TRILL_STATUS_ROOM_FULL, TRILL_STATUS_MEDIA_FILE,
-/// TRILL_STATUS_DEVICE_UNAVAILABLE, TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TIMED_OUT or TRILL_STATUS_CANCELLED (it was
-/// ended before).
+/// TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TIMED_OUT or TRILL_STATUS_CANCELLED (it was ended before). A microphone,
+/// speaker or camera that does not work is no error: TRILL_EVENT_DEVICE_CHANGED tells of it, and it is used as soon
+/// as it does.
 ///
 /// Status: TRILL_STATUS_ALREADY_JOINED (this engine is in it), TRILL_STATUS_MEDIA_FILE (an output cannot be written),
-/// TRILL_STATUS_DEVICE_UNAVAILABLE (the speaker), TRILL_STATUS_NOT_SUPPORTED (a library built without devices).
+/// TRILL_STATUS_NOT_SUPPORTED (a library built without devices).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_session_start(
     engine: *mut trill_engine,

@@ -8,9 +8,8 @@ use super::boundary::{StructIn, choice, invalid, optional_string_in, struct_in};
 use super::session_callbacks::{Pushes, Session};
 use super::voice::voice_in;
 use crate::base::{Error, ErrorCode, Result};
-use crate::device::{AudioInput, AudioOutput, AudioSink, VideoInput, VideoOutput, audio_push, video_push};
+use crate::device::{AudioInput, AudioOutput, VideoInput, VideoOutput, audio_push, video_push};
 use crate::engine::SessionSettings;
-use crate::media::frame::AudioFrame;
 use std::ffi::c_char;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -262,35 +261,23 @@ fn path(pointer: *const c_char, name: &str) -> Result<PathBuf> {
 
 fn outputs(given: &trill_session_settings, session: &Arc<Session>, settings: &mut SessionSettings) -> Result<()> {
     let file = optional_string_in(given.audio_output_file, "settings.audio_output_file")?;
-    let mut file = file.map(|path| AudioOutput::Wav { path: path.into() }.open()).transpose()?;
-    let mut played = AudioOutput::None;
-    if given.play != 0 {
-        played = speaker(optional_string_in(given.speaker, "settings.speaker")?)?;
+    let mut outputs = AudioOutput::None;
+    if let Some(path) = file {
+        // Opened here, so that a file that cannot be written is refused.
+        outputs = AudioOutput::Custom(AudioOutput::Wav { path: path.into() }.open()?);
     }
-    let mix = session.clone();
-    let mut frames = 0;
-    settings.speaker = if file.is_some() || session.wants_audio() {
-        let copy = move |frame: &AudioFrame| {
-            mix.audio_frame(None, frame, frames);
-            frames += 1;
-            file.as_mut().map_or(Ok(()), |file| file.play(frame))
-        };
-        AudioOutput::Custom(Box::new(Tee { copy, rest: played.open()? }))
-    } else {
-        // The engine opens it, so that nobody waits for a device here.
-        played
-    };
+    if session.wants_audio() {
+        outputs = beside(outputs, audio_callback(session.clone(), None));
+    }
+    if given.play != 0 {
+        let speaker = speaker(optional_string_in(given.speaker, "settings.speaker")?)?;
+        outputs = beside(outputs, speaker);
+    }
+    settings.speaker = outputs;
     if session.wants_participant_audio() {
         let taps = session.clone();
-        settings.audio_taps = Some(Box::new(move |identity, _| {
-            let (tap, identity, mut frames) = (taps.clone(), identity.to_string(), 0);
-            let copy = move |frame: &AudioFrame| {
-                tap.audio_frame(Some(&identity), frame, frames);
-                frames += 1;
-                Ok(())
-            };
-            Some(Box::new(Tee { copy, rest: AudioOutput::None.open().ok()? }))
-        }));
+        settings.audio_taps =
+            Some(Box::new(move |identity, _| audio_callback(taps.clone(), Some(identity.to_string())).open().ok()));
     }
     let folder = optional_string_in(given.video_output_folder, "settings.video_output_folder")?.map(PathBuf::from);
     if let Some(folder) = &folder
@@ -327,27 +314,26 @@ fn outputs(given: &trill_session_settings, session: &Arc<Session>, settings: &mu
     Ok(())
 }
 
+fn beside(outputs: AudioOutput, another: AudioOutput) -> AudioOutput {
+    match outputs {
+        AudioOutput::None => another,
+        others => AudioOutput::Both(Box::new((others, another))),
+    }
+}
+
+/// Tells the app what is heard: of one participant, or of all.
+fn audio_callback(session: Arc<Session>, of: Option<String>) -> AudioOutput {
+    let mut frames = 0;
+    AudioOutput::Callback(Box::new(move |frame| {
+        session.audio_frame(of.as_deref(), frame, frames);
+        frames += 1;
+    }))
+}
+
 /// A track's id comes from the server: it may not lead out of the folder.
 fn picture_file(folder: &Path, track: &str) -> PathBuf {
     let safe = |c: char| if c.is_ascii_alphanumeric() || c == '_' || c == '-' { c } else { '_' };
     folder.join(format!("{}.y4m", track.chars().map(safe).collect::<String>()))
-}
-
-/// Hands each frame to a function, and then to another sink, whose pace is kept.
-struct Tee<F> {
-    copy: F,
-    rest: Box<dyn AudioSink>,
-}
-
-impl<F: FnMut(&AudioFrame) -> Result<()> + Send> AudioSink for Tee<F> {
-    fn play(&mut self, frame: &AudioFrame) -> Result<()> {
-        (self.copy)(frame)?;
-        self.rest.play(frame)
-    }
-
-    fn queued(&self) -> Option<Duration> {
-        self.rest.queued()
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use super::{AudioSink, AudioSource, MAX_WAIT, Next, Resampler, VideoSink, VideoS
 use crate::base::{Error, ErrorCode, Result};
 use crate::media::frame::{AudioFrame, FRAME_SAMPLES, SAMPLE_RATE, VideoFrame};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
+use std::time::Duration;
 
 /// Audio that waits to be sent: 200 ms. An app that pushes in bursts may fill it at once.
 const AUDIO_QUEUE: usize = 10;
@@ -33,6 +34,38 @@ impl AudioSink for AudioCallback {
     fn play(&mut self, frame: &AudioFrame) -> Result<()> {
         (self.0)(frame);
         Ok(())
+    }
+}
+
+/// Two sinks at once, as long as one of them works.
+pub(crate) struct Both {
+    first: Option<Box<dyn AudioSink>>,
+    second: Option<Box<dyn AudioSink>>,
+}
+
+impl Both {
+    pub(crate) fn new(first: Box<dyn AudioSink>, second: Box<dyn AudioSink>) -> Self {
+        Self { first: Some(first), second: Some(second) }
+    }
+}
+
+impl AudioSink for Both {
+    fn play(&mut self, frame: &AudioFrame) -> Result<()> {
+        let mut failure = Ok(());
+        for part in [&mut self.first, &mut self.second] {
+            if let Some(sink) = part
+                && let Err(error) = sink.play(frame)
+            {
+                tracing::warn!(%error, "one of two outputs is left out from now on");
+                *part = None;
+                failure = Err(error);
+            }
+        }
+        if self.first.is_none() && self.second.is_none() { failure } else { Ok(()) }
+    }
+
+    fn queued(&self) -> Option<Duration> {
+        self.second.as_ref()?.queued()
     }
 }
 
@@ -174,6 +207,29 @@ fn too_fast() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+    /// Counts frames, and fails after so many.
+    struct Limited(Arc<AtomicU32>, u32);
+
+    impl AudioSink for Limited {
+        fn play(&mut self, _: &AudioFrame) -> Result<()> {
+            if self.0.fetch_add(1, Relaxed) == self.1 { Err(ErrorCode::MediaFile.into()) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn of_two_outputs_one_that_fails_is_left_out_and_the_other_goes_on() {
+        let counts: [Arc<AtomicU32>; 2] = Default::default();
+        let limited = |at: usize, most| Box::new(Limited(counts[at].clone(), most)) as Box<dyn AudioSink>;
+        let mut both = Both::new(limited(0, 2), limited(1, 5));
+        for _ in 0..5 {
+            both.play(&AudioFrame::SILENCE).unwrap();
+        }
+        assert!(both.play(&AudioFrame::SILENCE).is_err(), "none is left");
+        assert_eq!(counts.each_ref().map(|count| count.load(Relaxed)), [3, 6]);
+    }
 
     #[test]
     fn pushed_samples_come_out_in_frames_and_then_silence_and_then_the_end() {

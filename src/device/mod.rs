@@ -22,6 +22,7 @@ mod y4m;
 
 pub(crate) use pace::Pacer;
 
+pub(crate) use custom::Both;
 pub use custom::{AudioPush, VideoPush, audio_push, video_push};
 pub use png::{PngSink, write_png};
 pub use resample::Resampler;
@@ -144,6 +145,8 @@ pub enum AudioOutput {
     /// Called every 20 ms on the playout thread; it must not block.
     Callback(Box<dyn FnMut(&AudioFrame) + Send>),
     Custom(Box<dyn AudioSink>),
+    /// Both at once. One that fails is left out, and the other goes on. The second gives the pace.
+    Both(Box<(AudioOutput, AudioOutput)>),
 }
 
 impl AudioOutput {
@@ -156,6 +159,7 @@ impl AudioOutput {
             Self::Speaker { name } => Box::new(sound::Speaker::open(name.as_deref())?),
             Self::Callback(callback) => Box::new(custom::AudioCallback(callback)),
             Self::Custom(sink) => sink,
+            Self::Both(both) => Box::new(Both::new(both.0.open()?, both.1.open()?)),
         })
     }
 }

@@ -3,7 +3,7 @@
 use crate::base::{Error, ErrorCode, Result};
 use crate::device::kept::{DeviceChange, DeviceControl, DevicePolicy};
 use crate::device::{
-    AudioInput, AudioOutput, AudioSink, AudioSource, Next, VideoInput, VideoOutput, VideoSink, VideoSource,
+    AudioInput, AudioOutput, AudioSink, AudioSource, Both, Next, VideoInput, VideoOutput, VideoSink, VideoSource,
 };
 use crate::media::frame::{AudioFrame, VideoFrame};
 use crate::session::{DeviceState, MediaDevice, SessionEvent};
@@ -80,10 +80,12 @@ pub(super) fn open_speaker(
             let control = controls.speaker.insert(Arc::new(DeviceControl::new(name, policy))).clone();
             Ok(Box::new(crate::device::kept::KeptSpeaker::new(control, of(tell, MediaDevice::Speaker))))
         }
-        other => {
-            let _ = (policy, controls);
-            Ok(Box::new(Watched::new(other.open()?, MediaDevice::Speaker, tell)))
+        AudioOutput::Both(both) => {
+            let (first, second) = *both;
+            let first = open_speaker(first, policy, controls, tell)?;
+            Ok(Box::new(Both::new(first, open_speaker(second, policy, controls, tell)?)))
         }
+        other => Ok(Box::new(Watched::new(other.open()?, MediaDevice::Speaker, tell))),
     }
 }
 
@@ -185,5 +187,20 @@ impl VideoSink for Watched<Box<dyn VideoSink>> {
     fn show(&mut self, frame: &VideoFrame) -> Result<()> {
         let shown = self.inner.show(frame);
         self.told(shown)
+    }
+}
+
+#[cfg(all(test, feature = "devices"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_speaker_beside_an_apps_own_output_is_kept_too() {
+        let both = (AudioOutput::Callback(Box::new(|_| {})), AudioOutput::Speaker { name: Some("no such".into()) });
+        let (mut controls, tell) = (Controls::default(), Arc::new(|_, _| {}) as Tell);
+        let mut sink =
+            open_speaker(AudioOutput::Both(Box::new(both)), DevicePolicy::Keep, &mut controls, &tell).unwrap();
+        sink.play(&AudioFrame::SILENCE).unwrap();
+        assert!(controls.of(MediaDevice::Speaker).is_ok(), "it can be chosen anew");
     }
 }
