@@ -205,7 +205,7 @@ fn loss_that_the_path_has_by_itself_takes_little() {
 }
 
 #[test]
-fn jitter_is_not_taken_for_a_queue() {
+fn with_jitter_a_good_part_of_the_link_is_used() {
     for (jitter_ms, at_least) in [(10.0, 0.6), (30.0, 0.5), (100.0, 0.4)] {
         let profile = Profile { jitter_ms, jitter_reorders: true, ..link(2000.0) };
         let seen = call(&format!("{jitter_ms} ms jitter"), steady(profile), 20, everything);

@@ -246,6 +246,28 @@ mod tests {
         TaggedPacket { now, transport: Default::default(), message }
     }
 
+    #[test]
+    fn an_estimate_is_shared_by_what_is_sent_now() {
+        let feedbacks = Feedbacks::default();
+        let controls = [48_000, 1_500_000, 1_500_000].map(|bps| Arc::new(SendControl::new(bps)));
+        let kinds = [TrackKind::Audio, TrackKind::Video, TrackKind::Video];
+        for (ssrc, (control, kind)) in controls.iter().zip(kinds).enumerate() {
+            feedbacks.insert(ssrc as u32, Arc::new(Feedback::new(control.clone(), kind)));
+        }
+        assert_eq!(feedbacks.path(), None);
+        controls[2].set_muted(true);
+        feedbacks.share_out(500_000, Duration::from_millis(7));
+        assert_eq!(controls[0].bitrate_bps(), 48_000);
+        assert!((350_000..450_000).contains(&controls[1].bitrate_bps()), "{}", controls[1].bitrate_bps());
+        controls[2].set_muted(false);
+        feedbacks.share_out(500_000, Duration::ZERO);
+        assert_eq!(controls[1].bitrate_bps(), controls[2].bitrate_bps());
+        assert!(controls[1].bitrate_bps() < 230_000, "half of it");
+        feedbacks.share_out(20_000_000, Duration::ZERO);
+        assert_eq!(controls[1].bitrate_bps(), 1_500_000, "what it was set to");
+        assert_eq!(feedbacks.path(), Some((20_000_000, Duration::ZERO)));
+    }
+
     fn report(fraction_lost: u8, last_sender_report: u32, delay: u32) -> ReceiverReport {
         let block = ReceptionReport { ssrc: 7, fraction_lost, last_sender_report, delay, ..Default::default() };
         ReceiverReport { reports: vec![block], ..Default::default() }

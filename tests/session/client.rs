@@ -133,8 +133,8 @@ impl Client {
         start.elapsed()
     }
 
-    /// What the callbacks gather has no event to wait for: it is looked at often, with a bound.
-    fn poll<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
+    /// What the callbacks gather, and statistics, have no event to wait for: they are looked at often, with a bound.
+    pub fn poll<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
         let deadline = Instant::now() + SOON;
         loop {
             if let Some(found) = look() {

@@ -38,6 +38,8 @@ pub(super) struct Queue {
     before_ms: f64,
     /// The latest [`USUAL_OF`] measurements before the latest.
     past: VecDeque<f64>,
+    /// Room to sort them.
+    sorted: Vec<f64>,
     /// What is measured without a queue: with jitter, the lowest of a few packets is above the lowest of many.
     usual_ms: f64,
     /// How much the lowest of late goes up and down by itself.
@@ -124,8 +126,9 @@ impl Queue {
             self.past.pop_front();
         }
         self.past.push_back(self.delay_ms);
-        let mut sorted: Vec<f64> = self.past.iter().copied().collect();
-        sorted.sort_by(f64::total_cmp);
-        self.usual_ms = sorted[sorted.len() / 5].min(USUAL_MAX_MS);
+        self.sorted.clear();
+        self.sorted.extend(&self.past);
+        let (_, fifth, _) = self.sorted.select_nth_unstable_by(self.past.len() / 5, f64::total_cmp);
+        self.usual_ms = fifth.min(USUAL_MAX_MS);
     }
 }
