@@ -85,7 +85,10 @@ pub(super) fn open_speaker(
             let first = open_speaker(first, policy, controls, tell)?;
             Ok(Box::new(Both::new(first, open_speaker(second, policy, controls, tell)?)))
         }
-        other => Ok(Box::new(Watched::new(other.open()?, MediaDevice::Speaker, tell))),
+        other => {
+            let _ = (policy, controls);
+            Ok(Box::new(Watched::new(other.open()?, MediaDevice::Speaker, tell)))
+        }
     }
 }
 
