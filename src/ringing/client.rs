@@ -470,6 +470,8 @@ impl Client {
             self.outputs.push_back(ClientOutput::Disconnect);
         }
         self.link = Link::Stopped;
+        // What becomes of them is not heard any more.
+        self.calls.clear();
         while let Some(pending) = self.pending.pop_front() {
             self.answer(pending, Err(error.clone()));
         }

@@ -10,8 +10,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 use trill::base::{ErrorCode, SessionId, UnixMillis};
 use trill::identity::ApiKey;
+use trill::ringing::client::LoginState;
 use trill::ringing::wire::Initiate;
-use trill::ringing::{CallEventKind, CallStatus, EndReason, LogFilter};
+use trill::ringing::{CallEventKind, CallStatus, CallType, EndReason, LogFilter, ParticipantState};
 
 pub const DEV_KEY: (&str, &str) = ("devkey", "trill-development-secret-do-not-deploy");
 
@@ -173,8 +174,16 @@ async fn a_call_that_has_just_ended_is_in_the_log_of_a_server_killed_at_once() {
     expect_in_both_logs(&alice, &bob, &session, CallStatus::Ended, EndReason::HungUp).await;
 }
 
+/// Changes the store of a server that does not run, as the server writes it before it tells its calls.
+async fn change_store(dir: &Path, statements: &'static str) {
+    let path = format!("sqlite:{}", dir.join("trill.db").display());
+    let mut database = sqlx::SqliteConnection::connect(&path).await.unwrap();
+    database.execute(statements).await.unwrap();
+    database.close().await.unwrap();
+}
+
 #[tokio::test]
-async fn a_removal_whose_effect_on_a_call_a_kill_prevented_has_it_when_the_server_is_back() {
+async fn the_removal_of_a_user_that_a_kill_kept_from_its_call_has_its_effect_when_the_server_is_back() {
     let dir = TempDir::new().unwrap();
     let server = Process::start(dir.path(), "127.0.0.1:0");
     let (alice, bob) = (server.log_in("alice").await, server.log_in("bob").await);
@@ -182,15 +191,69 @@ async fn a_removal_whose_effect_on_a_call_a_kill_prevented_has_it_when_the_serve
     bob.expect(CallEventKind::IncomingReceived).await;
     bob.client.accept(&session).await.unwrap();
     let address = server.kill();
-    // As the server writes it, before it tells its calls.
-    let path = format!("sqlite:{}", dir.path().join("trill.db").display());
-    let mut database = sqlx::SqliteConnection::connect(&path).await.unwrap();
-    database.execute("UPDATE users SET removed_at = 1 WHERE uid = 'bob'").await.unwrap();
-    database.close().await.unwrap();
+    change_store(dir.path(), "UPDATE users SET removed_at = 1 WHERE uid = 'bob'").await;
 
     let _server = Process::start(dir.path(), &address.to_string());
     let ended = alice.until(CallEventKind::Ended).await;
     assert_eq!((ended.call.status, ended.call.end_reason), (CallStatus::Ended, Some(EndReason::Removed)));
+    bob.until_login(|state| matches!(state, LoginState::LoggedOut(error) if error.code() == ErrorCode::UserRemoved))
+        .await;
+    assert_eq!(bob.client.active_call(), None);
+}
+
+/// A server that was killed while Alice, Bob and Carol were in a call of their group.
+async fn killed_in_a_group_call(dir: &Path) -> (SocketAddr, [Device; 3], SessionId) {
+    let server = Process::start(dir, "127.0.0.1:0");
+    // Each of them is a user from its first login on.
+    for uid in ["alice", "bob", "carol"] {
+        server.log_in(uid).await.client.log_out().await;
+    }
+    let address = server.kill();
+    let group = "INSERT INTO groups (guid, name, created_at) VALUES ('team', 'Team', 1);
+        INSERT INTO group_members (guid, uid, added_at) SELECT 'team', uid, 1 FROM users";
+    change_store(dir, group).await;
+    let server = Process::start(dir, &address.to_string());
+    let devices = [server.log_in("alice").await, server.log_in("bob").await, server.log_in("carol").await];
+    let team = Initiate::group(&"team".parse().unwrap(), CallType::Audio);
+    let session = devices[0].client.initiate(team).await.unwrap().session_id;
+    for member in &devices[1..] {
+        member.expect(CallEventKind::IncomingReceived).await;
+        member.client.accept(&session).await.unwrap();
+    }
+    (server.kill(), devices, session)
+}
+
+#[tokio::test]
+async fn the_removal_of_a_member_that_a_kill_kept_from_its_call_has_its_effect_when_the_server_is_back() {
+    let dir = TempDir::new().unwrap();
+    let (address, [alice, bob, carol], session) = killed_in_a_group_call(dir.path()).await;
+    change_store(dir.path(), "DELETE FROM group_members WHERE uid = 'bob'").await;
+
+    let _server = Process::start(dir.path(), &address.to_string());
+    bob.until(CallEventKind::Ended).await;
+    assert_eq!(bob.client.active_call(), None);
+    assert_eq!(code(bob.client.accept(&session).await), ErrorCode::NotAMember);
+    for device in [&alice, &carol] {
+        device.until_back().await;
+        let call = device.client.call(&session).await.unwrap();
+        assert_eq!(call.status, CallStatus::Ongoing, "it goes on for the others");
+        assert_eq!(call.participant(&uid("bob")).unwrap().state, ParticipantState::Left);
+        device.client.session_token(&session).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_removal_of_a_group_that_a_kill_kept_from_its_call_has_its_effect_when_the_server_is_back() {
+    let dir = TempDir::new().unwrap();
+    let (address, devices, session) = killed_in_a_group_call(dir.path()).await;
+    change_store(dir.path(), "DELETE FROM groups WHERE guid = 'team'").await;
+
+    let _server = Process::start(dir.path(), &address.to_string());
+    for device in &devices {
+        let ended = device.until(CallEventKind::Ended).await.call;
+        assert_eq!((ended.status, ended.end_reason), (CallStatus::Ended, Some(EndReason::Removed)));
+        assert_eq!((ended.session_id, ended.ended_by), (session.clone(), None));
+    }
 }
 
 #[tokio::test]

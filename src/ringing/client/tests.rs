@@ -205,3 +205,23 @@ fn a_replaced_device_is_logged_out_for_good_and_its_requests_fail() {
     assert!(outputs(&mut client).iter().any(answered));
     assert_eq!(client.next_wake(), None);
 }
+
+#[test]
+fn who_is_logged_out_is_in_no_call_and_rings_no_more() {
+    const REMOVED: &str = r#"{"type":"bye","error":{"code":"user_removed","message":"the owner removed you"}}"#;
+    let incoming = dialled("initiated")
+        .replace(r#""sessionId":"s""#, r#""sessionId":"t""#)
+        .replace(r#"{"uid":"me"}"#, r#"{"uid":"bob"}"#)
+        .replace(r#"{"uid":"me","deviceId":"d","state":"accepted","#, r#"{"uid":"me","state":"invited","#);
+    for by_the_owner in [true, false] {
+        let (mut client, now) = (client(), start());
+        client.start();
+        log_in(&mut client, now, &[dialled("ongoing"), incoming.clone()].join(","));
+        assert!(client.active_call().is_some() && client.incoming_calls().count() == 1);
+        match by_the_owner {
+            true => client.received(now, REMOVED),
+            false => client.stop(),
+        }
+        assert!(client.active_call().is_none() && client.incoming_calls().count() == 0, "{by_the_owner}");
+    }
+}
