@@ -224,6 +224,9 @@ mod tests {
         assert!(no_key.message().contains("api_keys"), "{no_key}");
         let http = ServerConfig { session_url: Some("http://x".into()), ..with_key() }.check().unwrap_err();
         assert!(http.message().contains("session_url"), "{http}");
+        let groups = LimitConfig { group_size: 101, ..LimitConfig::default() };
+        let groups = ServerConfig { limits: groups, ..with_key() }.check().unwrap_err();
+        assert!(groups.message().contains("limits.group_size is 101"), "{groups}");
         let postgres = ServerConfig { database: "postgres://db/trill".into(), ..with_key() }.database().unwrap_err();
         assert_eq!(postgres.code(), ErrorCode::Configuration);
     }

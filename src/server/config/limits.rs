@@ -15,7 +15,7 @@ pub struct LimitConfig {
     pub devices_per_user: usize,
     /// Calls of one user that ring or are ongoing at a time. Default 16.
     pub open_calls_per_user: usize,
-    /// Members of one group. Default 256. One with more than `participants` cannot be called.
+    /// Members of one group, `participants` at most: all of them may be in its call. Default 100.
     pub group_size: usize,
     /// Participants in one session. Default 100.
     pub participants: usize,
@@ -50,7 +50,7 @@ impl Default for LimitConfig {
             connections: 10_000,
             devices_per_user: 16,
             open_calls_per_user: 16,
-            group_size: 256,
+            group_size: 100,
             participants: 100,
             message_size: 64 * 1024,
             body_size: 256 * 1024,
@@ -77,6 +77,14 @@ impl LimitConfig {
         ];
         if let Some((name, _)) = counts.iter().find(|(_, count)| *count == 0) {
             return Err(fault(format!("limits.{name} is 0")));
+        }
+        if self.group_size > self.participants {
+            let text = format!(
+                "limits.group_size is {} and limits.participants is {}: a group so large could not be called; lower the \
+                 one or raise the other",
+                self.group_size, self.participants
+            );
+            return Err(fault(text));
         }
         // Below, the protocol's own messages do not fit; above, one client could have too much memory.
         let sizes = [("message_size", self.message_size), ("body_size", self.body_size)];
