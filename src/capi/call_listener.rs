@@ -12,14 +12,10 @@ use super::event::{
     TRILL_EVENT_OUTGOING_REJECTED, TRILL_EVENT_OUTGOING_RINGING, TRILL_EVENT_OUTGOING_UNANSWERED,
     TRILL_EVENT_REJECTED_ELSEWHERE, trill_event,
 };
-use super::handle::{UserData, lock, notify};
+use super::handle::{UserData, notify};
 use super::library::trill_error;
-use crate::base::{Error, ErrorCode};
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
-
-/// Listeners that an engine has at most.
-const MAX_LISTENERS: usize = 256;
 
 /// Told what became of a call. `call` is as it is after that, and lent until the function returns. `by` is the uid of who
 /// did it, NULL when nobody did, as with a time-out; lent as well.
@@ -76,16 +72,8 @@ pub unsafe extern "C" fn trill_call_listener_add(
     with_engine(engine, error, |handle| {
         let id = string_in(listener_id, "listener_id")?;
         let given = struct_in(listener, "listener")?;
-        let mut listeners = lock(&handle.listeners);
-        if listeners.len() >= MAX_LISTENERS && !listeners.contains_key(&id) {
-            return Err(Error::new(
-                ErrorCode::TooManyRequests,
-                format!("there are {MAX_LISTENERS} call listeners; remove those that are not needed any more"),
-            ));
-        }
-        let earlier = listeners.insert(id, Arc::new(Listener { user_data: UserData(given.user_data), given }));
-        drop(listeners);
-        if earlier.is_some() {
+        let listener = || Arc::new(Listener { user_data: UserData(given.user_data), given });
+        if handle.listeners.add(id, listener)? {
             handle.wait_for_callback();
         }
         Ok(())
@@ -106,10 +94,7 @@ pub unsafe extern "C" fn trill_call_listener_remove(
 ) -> i32 {
     with_engine(engine, error, |handle| {
         let id = string_in(listener_id, "listener_id")?;
-        let removed = lock(&handle.listeners).remove(&id);
-        if removed.is_none() {
-            return Err(super::boundary::invalid(format!("there is no call listener {id:?}")));
-        }
+        handle.listeners.remove(&id)?;
         handle.wait_for_callback();
         Ok(())
     })

@@ -7,7 +7,7 @@ use super::engine::{EngineCallbacks, trill_engine};
 use super::event::trill_event;
 use super::session_callbacks::Session;
 use crate::base::{Error, ErrorCode, Result, SessionId};
-use crate::engine::{Completion, Engine, EngineConfig, Event, EventQueue};
+use crate::engine::{Completion, Engine, EngineConfig, Event, EventQueue, Listeners};
 use crate::session::{SessionEvent, TrackKind};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -34,7 +34,7 @@ pub(super) struct Handle {
     /// Where the app takes its events; nothing when they go to callbacks.
     pub queue: OnceLock<EventQueue>,
     pub callbacks: EngineCallbacks,
-    pub listeners: Mutex<BTreeMap<String, Arc<Listener>>>,
+    pub listeners: Listeners<Listener>,
     pub sessions: Mutex<HashMap<SessionId, Arc<Session>>>,
     /// Completions that have not been called: each can be called with `shut_down`.
     pending: Mutex<HashMap<u64, Box<dyn FnOnce() + Send>>>,
@@ -74,7 +74,7 @@ pub(super) fn register(config: EngineConfig, callbacks: Option<EngineCallbacks>)
         engine: RwLock::default(),
         queue: OnceLock::new(),
         callbacks: callbacks.unwrap_or_default(),
-        listeners: Mutex::default(),
+        listeners: Listeners::default(),
         sessions: Mutex::default(),
         pending: Mutex::default(),
         closed: Mutex::new(false),
@@ -178,22 +178,11 @@ impl Handle {
         self.callback(|| {
             self.callbacks.event(told.as_ptr());
             match event {
-                Event::Call(_) => self.tell_listeners(told.get()),
+                Event::Call(_) => self.listeners.each(|listener| listener.tell(told.get())),
                 Event::Session { session, event } => self.tell_session(session, event, told.get()),
                 _ => {}
             }
         });
-    }
-
-    fn tell_listeners(&self, event: &trill_event) {
-        let listeners: Vec<_> = lock(&self.listeners).iter().map(|(id, l)| (id.clone(), l.clone())).collect();
-        for (id, listener) in listeners {
-            // One before it may have removed it.
-            let is_there = lock(&self.listeners).get(&id).is_some_and(|now| Arc::ptr_eq(now, &listener));
-            if is_there {
-                listener.tell(event);
-            }
-        }
     }
 
     fn tell_session(&self, id: &SessionId, event: &SessionEvent, told: &trill_event) {
@@ -275,7 +264,7 @@ impl Handle {
         inside(self.id, || pending.into_values().for_each(|call_off| call_off()));
         let sessions = std::mem::take(&mut *lock(&self.sessions));
         sessions.values().for_each(|session| session.close());
-        drop(std::mem::take(&mut *lock(&self.listeners)));
+        self.listeners.clear();
         self.callbacks.close(self.id);
     }
 }

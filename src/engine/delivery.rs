@@ -1,6 +1,7 @@
 //! How events reach the app: one at a time, on one thread, or from a queue that the app empties itself.
 
 use super::event::Event;
+use super::listeners::CallListeners;
 use crossbeam_channel::{Receiver, Sender};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -57,6 +58,7 @@ impl EventSender {
 pub struct EventQueue {
     queue: Receiver<Item>,
     ended: Arc<AtomicBool>,
+    call_listeners: Arc<CallListeners>,
 }
 
 /// Why there is no event.
@@ -69,9 +71,22 @@ pub enum NoEvent {
 }
 
 impl EventQueue {
-    /// The next event; waits for it up to `timeout`, zero for not at all.
+    /// The next event; waits for it up to `timeout`, zero for not at all. What is due before it runs here: call listeners,
+    /// and what was handed to [`Engine::run_with_events`](super::Engine::run_with_events).
     pub fn next(&self, timeout: Duration) -> Result<Event, NoEvent> {
-        self.take(Some(Instant::now() + timeout))
+        let event = self.take(Some(Instant::now() + timeout))?;
+        self.tell_listeners(&event);
+        Ok(event)
+    }
+
+    pub(super) fn call_listeners(&self) -> Arc<CallListeners> {
+        self.call_listeners.clone()
+    }
+
+    fn tell_listeners(&self, event: &Event) {
+        if let Event::Call(event) = event {
+            self.call_listeners.tell(event);
+        }
     }
 
     /// Waits without limit when there is no deadline.
@@ -101,7 +116,10 @@ impl EventQueue {
 
 pub(super) fn queue() -> (EventSender, EventQueue) {
     let (sender, receiver) = crossbeam_channel::unbounded();
-    (EventSender { queue: sender, dropped: Arc::default() }, EventQueue { queue: receiver, ended: Arc::default() })
+    (
+        EventSender { queue: sender, dropped: Arc::default() },
+        EventQueue { queue: receiver, ended: Arc::default(), call_listeners: Arc::default() },
+    )
 }
 
 /// The event thread: calls the app's callback for each event until the engine is shut down.
@@ -119,6 +137,7 @@ impl EventThread {
                 if silent.load(Relaxed) {
                     continue;
                 }
+                events.tell_listeners(&event);
                 // A callback that panics has harmed itself, not the engine.
                 if catch_unwind(AssertUnwindSafe(|| on_event(event))).is_err() {
                     tracing::error!("the app's event callback panicked");

@@ -9,6 +9,9 @@ mod config;
 mod connect;
 mod delivery;
 mod event;
+#[cfg(test)]
+mod listener_tests;
+mod listeners;
 pub mod pipeline;
 #[cfg(feature = "planted-faults")]
 pub(crate) mod planted;
@@ -23,6 +26,7 @@ pub use completion::Completion;
 pub use config::EngineConfig;
 pub use delivery::{EventQueue, NoEvent};
 pub use event::{Event, LoginEvent};
+pub(crate) use listeners::Listeners;
 pub use ringing::{RingClient, RingEvent, RingSettings};
 pub use session::{AudioTaps, ReceivedTrack, SentTrack, SessionSettings, SessionStats, SessionTimings, VideoOutputs};
 
@@ -33,7 +37,7 @@ use crate::base::{Error, ErrorCode, Result, SessionId, TrackId};
 use crate::device::kept::DevicePolicy;
 use crate::processing::VoiceProcessing;
 use crate::ringing::wire::{Initiate, RejectReason, SessionAccess};
-use crate::ringing::{Call, LogFilter, LogPage, PushedCall, User};
+use crate::ringing::{Call, CallEvent, LogFilter, LogPage, PushedCall, User};
 use crate::session::{MediaDevice, OutgoingData, Participant, TrackSource};
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,8 +80,30 @@ impl Engine {
             .build()
             .map_err(|e| Error::new(ErrorCode::Internal, format!("cannot start the engine's threads: {e}")))?;
         let (events, queue) = delivery::queue();
-        let shared = Arc::new(Shared::new(config, runtime.handle().clone(), events));
+        let call_listeners = queue.call_listeners();
+        let shared = Arc::new(Shared::new(config, runtime.handle().clone(), events, call_listeners));
         Ok((Self { shared, runtime: Some(runtime), event_thread: None }, queue))
+    }
+
+    /// Adds a listener to what becomes of calls, beside the function or the queue that gets every event. One of the same id
+    /// is removed first. It runs where events are delivered, before the event itself is: on the event thread, or on the
+    /// thread that waits in [`EventQueue::next`]. It may call any method, and add and remove listeners, itself included.
+    ///
+    /// Errors: `too_many_requests` (over 256 listeners).
+    pub fn add_call_listener(
+        &self,
+        id: impl Into<String>,
+        listener: impl Fn(&CallEvent) + Send + Sync + 'static,
+    ) -> Result<()> {
+        self.shared.call_listeners.add(id.into(), listener)
+    }
+
+    /// Removes a listener. After it returns the listener does not begin, and does not run, save when this was called from
+    /// inside it. One that is running is waited for: do not hold a lock that it needs.
+    ///
+    /// Errors: `invalid_argument` (there is none of that id).
+    pub fn remove_call_listener(&self, id: &str) -> Result<()> {
+        self.shared.call_listeners.remove(id)
     }
 
     /// Logs in to a ringing server (`http`, `https`, `ws` or `wss` URL) with a user token. The engine keeps the login up
@@ -359,6 +385,7 @@ impl Engine {
         if let Some(thread) = self.event_thread.take() {
             thread.join();
         }
+        self.shared.call_listeners.close();
     }
 
     fn spawn<T: Send + 'static>(&self, operation: impl Future<Output = Result<T>> + Send + 'static) -> Completion<T> {

@@ -1,6 +1,7 @@
 //! What the engine's tasks share: the login, the running sessions, and where their events go.
 
 use super::delivery::EventSender;
+use super::listeners::CallListeners;
 use super::ringing::{RingClient, RingEvent};
 use super::session::{self, SessionHandle, SessionSettings};
 use super::{EngineConfig, Event, LoginEvent};
@@ -17,6 +18,7 @@ pub(super) struct Shared {
     pub config: EngineConfig,
     pub runtime: Handle,
     pub events: EventSender,
+    pub call_listeners: Arc<CallListeners>,
     login: Mutex<Login>,
     /// Told when a login that was under way has succeeded or failed.
     pub login_decided: Notify,
@@ -39,11 +41,12 @@ enum Slot {
 }
 
 impl Shared {
-    pub fn new(config: EngineConfig, runtime: Handle, events: EventSender) -> Self {
+    pub fn new(config: EngineConfig, runtime: Handle, events: EventSender, call_listeners: Arc<CallListeners>) -> Self {
         Self {
             config,
             runtime,
             events,
+            call_listeners,
             login: Mutex::new(Login::Out),
             login_decided: Notify::new(),
             session_opened: Notify::new(),
