@@ -9,6 +9,7 @@ mod trace;
 pub use totals::Totals;
 
 use super::app::App;
+use network::{Connection, question};
 use owner::Directory;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -31,6 +32,10 @@ const CHAOS: u64 = 90_000;
 const END: u64 = CHAOS + 400_000;
 
 const PING: u64 = 10_000;
+
+/// How long the server gathers what it stores together, and how long a read of the store takes.
+const LONGEST_BATCH: u64 = 30;
+const LONGEST_READ: u64 = 100;
 
 /// What happens at some time.
 #[derive(Debug)]
@@ -69,16 +74,6 @@ enum Happening {
         device: usize,
     },
     Ping,
-}
-
-struct Connection {
-    device: usize,
-    /// Nothing gets through any more from this time on.
-    cut_at: Option<u64>,
-    since: u64,
-    /// When the latest message of each direction arrives: a connection keeps the order.
-    to_server: u64,
-    to_device: u64,
 }
 
 pub struct World {
@@ -295,6 +290,9 @@ impl World {
             ClientMessage::Hello(hello) => {
                 let user = User::new(self.apps[device].uid.clone());
                 let call_waiting = hello.call_waiting;
+                if let Some(open) = self.connections.get_mut(&connection) {
+                    open.greeted = true;
+                }
                 Input::Connected { connection, user, device: hello.device_id, call_waiting }
             }
             ClientMessage::Request(message) => match message.parse().unwrap() {
@@ -315,7 +313,7 @@ impl World {
                     let answer = answer.ok_or_else(|| Error::from(ErrorCode::CallNotFound));
                     let response = Response::new(message.id, answer);
                     // What was read may be old by the time it is sent.
-                    let wait = self.rng.random_range(0..100);
+                    let wait = self.rng.random_range(0..LONGEST_READ);
                     let text = ServerMessage::Response(response).to_json();
                     return self.plan(wait, Happening::Read { connection, text });
                 }
@@ -342,7 +340,7 @@ impl World {
     fn plan_flush(&mut self) {
         if !self.flush_planned {
             self.flush_planned = true;
-            let later = if self.rng.random_bool(0.5) { 0 } else { self.rng.random_range(0..30) };
+            let later = if self.rng.random_bool(0.5) { 0 } else { self.rng.random_range(0..LONGEST_BATCH) };
             self.plan(later, Happening::Flush);
         }
     }
@@ -388,6 +386,7 @@ impl World {
                 }
             }
         }
+        self.note_who_is_told();
         for fact in std::mem::take(&mut self.held) {
             self.server_input(fact);
         }
@@ -474,8 +473,7 @@ impl World {
         }
         let connection = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        let open = Connection { device, cut_at: None, since: self.now, to_server: self.now, to_device: self.now };
-        self.connections.insert(connection, open);
+        self.connections.insert(connection, Connection::new(device, self.now));
         self.apps[device].connection = Some(connection);
         self.apps[device].client.connected(now);
     }
@@ -529,6 +527,7 @@ impl World {
                         let connection = self.apps[device].connection;
                         let Some(connection) = connection else { continue };
                         let Some(open) = self.connections.get_mut(&connection) else { continue };
+                        open.asked.extend(question(&message).map(|session| (session, self.now)));
                         open.to_server = open.to_server.max(self.now + delay);
                         let wait = open.to_server - self.now;
                         let text = message.to_json();

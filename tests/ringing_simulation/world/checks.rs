@@ -1,20 +1,24 @@
 //! What must hold, at every moment and in the end.
 
-use super::{CHAOS, World};
+use super::network::LONGEST_DELAY;
+use super::{CHAOS, LONGEST_BATCH, LONGEST_READ, World};
 use crate::app::App;
 use trill::base::Uid;
 use trill::ringing::service::{CallRecord, ConnectionId};
 use trill::ringing::wire::{Answer, ServerMessage};
 use trill::ringing::{Call, CallStatus, ReceiverType};
 
-/// How soon a connected device has heard of what was stored: each message takes 4 s at most, and keeps the order.
-const HEARD_WITHIN: u64 = 6_000;
+/// How soon all devices that are connected have heard of what one of them, or the server, did.
+const HEARD_WITHIN: u64 = LONGEST_BATCH + LONGEST_DELAY;
 
 /// How late a time limit may be kept: as after a failure of the store.
 const LATE: u64 = 2_000;
 
-/// How soon a device that connects knows how its calls stand: hello, welcome, a question and its answer.
-const SETTLED_AFTER: u64 = 20_000;
+/// How soon a question is answered.
+const ANSWERED_WITHIN: u64 = 2 * LONGEST_DELAY + LONGEST_READ;
+
+/// How soon a device that connects knows how its calls stand: hello and welcome, a question and its answer.
+const SETTLED_AFTER: u64 = 2 * LONGEST_DELAY + LONGEST_BATCH + ANSWERED_WITHIN;
 
 impl World {
     /// Whenever a transaction is done.
@@ -135,17 +139,23 @@ impl World {
         }
     }
 
-    /// A device that has been connected for a while knows what is over.
+    /// A device knows what is over as soon as what the server sent it at that moment has arrived. One that was not
+    /// logged in then has to log in; and what went on without it while it was away, it has to ask for.
     fn check_tones(&self) {
         for app in &self.apps {
-            let Some(connection) = app.connection.filter(|connection| self.is_settled(*connection)) else { continue };
-            let open = &self.connections[&connection];
+            let open = app.connection.and_then(|connection| self.connections.get(&connection));
+            let Some(open) = open.filter(|open| open.cut_at.is_none()) else { continue };
             let active = app.client.active_call().map(|call| &call.session_id);
             for session in app.ringing.iter().chain(active) {
-                let Some(ended) = self.store.get(session).and_then(|record| record.call.ended_at) else { continue };
-                let known = (ended.0 + HEARD_WITHIN).max(open.since + SETTLED_AFTER);
-                let device = &app.device;
-                assert!(self.now < known, "rule `nobody rings for a call that is over`: {device}, {session}");
+                let over = self.store.get(session).is_some_and(|record| record.call.status.is_over());
+                let told = open.told_by.get(session).copied().unwrap_or(open.since + SETTLED_AFTER);
+                let known = open.asked.get(session).map_or(told, |asked| told.max(asked + ANSWERED_WITHIN));
+                let in_time = !over || self.now <= known;
+                assert!(
+                    in_time,
+                    "rule `nobody rings for a call that is over`: {} knows of {session} since {known}",
+                    app.device
+                );
             }
         }
     }

@@ -2,9 +2,47 @@
 
 use super::{CHAOS, Happening, World, pick};
 use rand::Rng;
-use trill::base::Error;
+use std::collections::BTreeMap;
+use trill::base::{Error, SessionId};
 use trill::ringing::service::ConnectionId;
-use trill::ringing::wire::ServerMessage;
+use trill::ringing::wire::{ClientMessage, Query, Request, ServerMessage};
+
+/// How long a message may be under way. It never waits longer for one before it, which was sent earlier.
+pub(super) const LONGEST_DELAY: u64 = 4_000;
+
+pub(super) struct Connection {
+    pub(super) device: usize,
+    /// Nothing gets through any more from this time on.
+    pub(super) cut_at: Option<u64>,
+    pub(super) since: u64,
+    /// The server has taken its hello.
+    pub(super) greeted: bool,
+    /// The batch with that hello is told: of every later one this device hears.
+    pub(super) known: bool,
+    /// When what is under way to the device tells it that a call is over.
+    pub(super) told_by: BTreeMap<SessionId, u64>,
+    /// When the device asked last how a call stands.
+    pub(super) asked: BTreeMap<SessionId, u64>,
+    /// When the latest message of each direction arrives: a connection keeps the order.
+    pub(super) to_server: u64,
+    pub(super) to_device: u64,
+}
+
+impl Connection {
+    pub(super) fn new(device: usize, now: u64) -> Self {
+        Self {
+            device,
+            cut_at: None,
+            since: now,
+            greeted: false,
+            known: false,
+            told_by: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            to_server: now,
+            to_device: now,
+        }
+    }
+}
 
 impl World {
     pub(super) fn network_acts(&mut self) {
@@ -68,11 +106,32 @@ impl World {
         open.cut_at.is_none_or(|at| self.now < at).then_some(open.device)
     }
 
+    /// A batch is stored, and what there is to tell is under way: a device that the server knew before hears with it of
+    /// each call that is over now. One whose hello is in the batch may have been welcomed just before that.
+    pub(super) fn note_who_is_told(&mut self) {
+        let over: Vec<_> = self.stored.iter().filter(|session| self.store[session].call.status.is_over()).collect();
+        for open in self.connections.values_mut() {
+            if open.known {
+                open.told_by.extend(over.iter().map(|session| (SessionId::clone(session), open.to_device)));
+            }
+            open.known = open.greeted;
+        }
+    }
+
     pub(super) fn delay(&mut self) -> u64 {
         if self.is_chaos() && self.rng.random_bool(0.05) {
-            self.rng.random_range(100..4_000)
+            self.rng.random_range(100..LONGEST_DELAY)
         } else {
             self.rng.random_range(1..80)
         }
+    }
+}
+
+/// The call that a device asks about.
+pub(super) fn question(message: &ClientMessage) -> Option<SessionId> {
+    let ClientMessage::Request(request) = message else { return None };
+    match request.parse() {
+        Ok(Request::Query(Query::Call(asked))) => Some(asked.session_id),
+        _ => None,
     }
 }
