@@ -1,6 +1,9 @@
 //! The `trill` command as a person or a script uses it, with the wrong input too.
 #![cfg(feature = "cli")]
 
+#[cfg(target_os = "linux")]
+mod telephones;
+
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -505,7 +508,7 @@ fn a_token_is_minted_only_with_a_key() {
 #[test]
 fn the_documented_configuration_is_one() {
     use figment::providers::{Format, Toml};
-    let page = include_str!("../docs/operations.md");
+    let page = include_str!("../../docs/operations.md");
     let block =
         page.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).expect("the page has a TOML block");
     let config: trill::server::ServerConfig = figment::Figment::from(Toml::string(block)).extract().unwrap();
