@@ -2,7 +2,9 @@
 
 use crate::support::*;
 use serde_json::{Value, json};
-use trill::base::ErrorCode;
+use std::time::Duration;
+use trill::base::{ErrorCode, UnixMillis};
+use trill::identity::UserToken;
 use trill::ringing::client::LoginState;
 use trill::ringing::{CallEventKind, EndReason, LogFilter};
 
@@ -45,6 +47,19 @@ async fn an_owner_creates_changes_reads_and_deletes_users() {
     ] {
         assert_eq!((answer.status, answer.error_code().as_str()), (404, "user_unknown"));
     }
+}
+
+#[tokio::test]
+async fn a_first_login_creates_the_user_with_the_name_and_the_avatar_of_its_token() {
+    let server = TestServer::start().await;
+    let alice = server.log_in("alice", "phone").await;
+    assert_eq!(code(alice.client.initiate(call_to("dora")).await), ErrorCode::UserUnknown);
+    let avatar = "https://example.org/dora.png";
+    let token = UserToken { name: Some("Dora".into()), avatar: Some(avatar.into()), ..UserToken::new(uid("dora")) };
+    let token = token.mint(&key(), UnixMillis::now(), Duration::from_secs(60));
+    Device::log_in(&server.url(), token, "phone").await.unwrap();
+    let call = alice.client.initiate(call_to("dora")).await.unwrap();
+    assert_eq!((call.receiver.name.as_deref(), call.receiver.avatar.as_deref()), (Some("Dora"), Some(avatar)));
 }
 
 #[tokio::test]

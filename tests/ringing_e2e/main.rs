@@ -4,6 +4,7 @@
 
 mod bare;
 mod calls;
+mod conference;
 mod directory;
 mod faults;
 mod limits;

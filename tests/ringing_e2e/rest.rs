@@ -2,7 +2,7 @@
 
 use crate::support::*;
 use std::time::Duration;
-use trill::base::{ParticipantIdentity, SessionId, UnixMillis};
+use trill::base::{ErrorCode, ParticipantIdentity, SessionId, UnixMillis};
 use trill::identity::SessionToken;
 use trill::ringing::wire::RejectReason;
 use trill::ringing::{CallEventKind, CallStatus, Direction, LogFilter};
@@ -50,6 +50,18 @@ async fn pages_of_the_log_stay_what_they_are_while_calls_are_added() {
     assert_eq!(again.calls, first.calls);
     let newest = page(again.previous.clone()).await;
     assert_eq!((newest.calls.len(), newest.previous), (1, None));
+}
+
+#[tokio::test]
+async fn a_page_of_the_log_has_30_calls_unless_up_to_100_are_asked_for() {
+    let server = TestServer::start().await;
+    let (alice, bob) = some_calls(&server, 31).await;
+    let page = async |limit| alice.client.log(LogFilter { limit, ..LogFilter::default() }).await;
+    assert_eq!(page(None).await.unwrap().calls.len(), 30);
+    assert_eq!(page(Some(100)).await.unwrap().calls.len(), 31);
+    assert_eq!(code(page(Some(101)).await), ErrorCode::InvalidArgument);
+    // One record for each party.
+    assert_eq!(bob.client.log(LogFilter::default()).await.unwrap(), page(None).await.unwrap());
 }
 
 #[tokio::test]

@@ -39,16 +39,27 @@ fn a_reject_on_one_device_stops_the_ringing_on_the_others() {
 }
 
 #[test]
-fn the_initiators_other_devices_hear_the_outcome() {
+fn accepted_rejected_busy_and_unanswered_are_told_to_each_device_of_the_initiator_with_who() {
     let mut scene = Scene::new();
     let (alice, other, bob) = (scene.phone("alice/1"), scene.phone("alice/2"), scene.phone("bob/1"));
-    let session = scene.dial(alice, "bob");
-    assert_eq!(scene.heard(other), []);
-    scene.reject(bob, &session, RejectReason::Rejected).unwrap();
-    assert_eq!(scene.heard(other), [Kind::OutgoingRejected]);
-    scene.dial(alice, "bob");
-    scene.pass(secs(46));
-    assert_eq!(scene.heard(other), [Kind::OutgoingUnanswered]);
+    for (outcome, by) in [
+        (Kind::OutgoingRejected, "bob"),
+        (Kind::OutgoingBusy, "bob"),
+        (Kind::OutgoingUnanswered, ""),
+        (Kind::OutgoingAccepted, "bob"),
+    ] {
+        let session = scene.dial(alice, "bob");
+        assert_eq!(scene.heard_by(alice), [(Kind::OutgoingRinging, "bob".into())]);
+        match outcome {
+            Kind::OutgoingRejected => drop(scene.reject(bob, &session, RejectReason::Rejected).unwrap()),
+            Kind::OutgoingBusy => drop(scene.reject(bob, &session, RejectReason::Busy).unwrap()),
+            Kind::OutgoingAccepted => drop(scene.accept(bob, &session).unwrap()),
+            _ => scene.pass(secs(46)),
+        }
+        for phone in [alice, other] {
+            assert_eq!(scene.heard_by(phone), [(outcome, by.to_owned())]);
+        }
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::scene::*;
 use trill::base::ErrorCode;
-use trill::ringing::service::RoomInput;
+use trill::ringing::service::{Input, RoomInput};
 use trill::ringing::wire::{Initiate, RejectReason};
 use trill::ringing::{CallEventKind as Kind, CallStatus, EndReason, ParticipantState};
 
@@ -106,15 +106,57 @@ fn alone_in_a_session_for_too_long_ends_the_call() {
 }
 
 #[test]
-fn caller_callee_and_log_have_one_reason() {
-    let mut scene = Scene::new();
-    let (alice, bob) = (scene.phone("alice/1"), scene.phone("bob/1"));
-    let session = scene.dial(alice, "bob");
-    scene.accept(bob, &session).unwrap();
-    scene.end(alice, &session).unwrap();
-    let logged = scene.call(&session).clone();
-    for phone in [alice, bob] {
-        assert_eq!(scene.events(phone).pop().unwrap().call, logged);
+fn caller_callee_their_other_devices_and_the_log_have_one_reason() {
+    for reason in [
+        EndReason::HungUp,
+        EndReason::ConnectionLost,
+        EndReason::LeftAlone,
+        EndReason::EveryoneLeft,
+        EndReason::Rejected,
+        EndReason::Busy,
+        EndReason::Cancelled,
+        EndReason::CallerGone,
+        EndReason::Unanswered,
+        EndReason::Failed,
+        EndReason::Removed,
+    ] {
+        let mut scene = Scene::new();
+        let phones = ["alice/1", "alice/2", "bob/1", "bob/2"].map(|name| scene.phone(name));
+        let [alice, _, bob, _] = phones;
+        let session = scene.dial(alice, "bob");
+        let refuse = |scene: &mut Scene, by, how| drop(scene.reject(by, &session, how).unwrap());
+        match reason {
+            EndReason::Rejected => refuse(&mut scene, bob, RejectReason::Rejected),
+            EndReason::Busy => refuse(&mut scene, bob, RejectReason::Busy),
+            EndReason::Cancelled => refuse(&mut scene, alice, RejectReason::Cancelled),
+            EndReason::CallerGone => scene.set_online(alice, false),
+            EndReason::Removed => scene.input(Input::UserRemoved(uid("bob"))),
+            EndReason::Unanswered => {}
+            _ => drop(scene.accept(bob, &session).unwrap()),
+        }
+        match reason {
+            EndReason::HungUp => drop(scene.end(bob, &session).unwrap()),
+            EndReason::ConnectionLost => scene.set_online(bob, false),
+            EndReason::LeftAlone => scene.room(&session, RoomInput::LeftAlone),
+            EndReason::EveryoneLeft => scene.room(&session, RoomInput::Closed),
+            EndReason::Failed => scene.room(&session, RoomInput::Failed),
+            _ => {}
+        }
+        scene.pass(secs(100));
+        for phone in [alice, bob] {
+            scene.set_online(phone, true);
+        }
+        scene.pass(secs(10));
+        let logged = scene.call(&session).clone();
+        assert_eq!(logged.end_reason, Some(reason));
+        let mut told = 0;
+        for phone in phones {
+            let last =
+                scene.events(phone).into_iter().map(|event| event.call).filter(|call| call.status.is_over()).last();
+            told += usize::from(last.is_some());
+            assert!(last.is_none_or(|call| call == logged), "{reason} on another device than {phone:?}");
+        }
+        assert!(told >= 1, "nobody is told of {reason}");
     }
 }
 
