@@ -151,8 +151,7 @@ fn caller_callee_their_other_devices_and_the_log_have_one_reason() {
         assert_eq!(logged.end_reason, Some(reason));
         let mut told = 0;
         for phone in phones {
-            let last =
-                scene.events(phone).into_iter().map(|event| event.call).filter(|call| call.status.is_over()).last();
+            let last = scene.events(phone).into_iter().map(|event| event.call).rfind(|call| call.status.is_over());
             told += usize::from(last.is_some());
             assert!(last.is_none_or(|call| call == logged), "{reason} on another device than {phone:?}");
         }
