@@ -565,6 +565,9 @@ int32_t trill_engine_next_event(trill_engine *engine,
  */
 #define TRILL_EVENT_DEVICE_CHANGED 220
 
+/** As often as the settings' statistics_interval_ms asks for. Sets statistics. */
+#define TRILL_EVENT_STATISTICS 221
+
 /** It works: for the first time, again, or in the place of another. */
 #define TRILL_DEVICE_STATE_IN_USE 1
 
@@ -657,6 +660,8 @@ struct trill_event {
     int32_t device_state;
     /** NULL when none works. */
     const char *device_name;
+    /** What the session sends and receives. */
+    const trill_statistics *statistics;
 };
 
 /** Frees an event that trill_engine_next_event gave; NULL is fine. Any thread. Not for events that a callback was lent. */
@@ -1215,7 +1220,8 @@ void trill_wake_free(trill_wake *wake);
 /*
  * Devices
  *
- * The machine's microphones, speakers and cameras. The settings of a session choose one by its name or id.
+ * The machine's microphones, speakers and cameras. The settings of a session choose one by its name or id, and so do these
+ * functions while it runs.
  */
 
 #define TRILL_DEVICE_KIND_MICROPHONE 1
@@ -1226,6 +1232,18 @@ void trill_wake_free(trill_wake *wake);
 
 /** Where a participant's picture goes to. In events only: there is nothing to list. */
 #define TRILL_DEVICE_KIND_VIDEO_OUTPUT 4
+
+/** The chosen device, and the default one while it is not there. With no choice: TRILL_DEVICE_POLICY_FOLLOW_DEFAULT. */
+#define TRILL_DEVICE_POLICY_FALL_BACK 0
+
+/** The default device, also when that becomes another one; which one was chosen does not matter. */
+#define TRILL_DEVICE_POLICY_FOLLOW_DEFAULT 1
+
+/** The chosen device and no other: silence until it is back. With no choice: the one that was the default at first. */
+#define TRILL_DEVICE_POLICY_KEEP 2
+
+/** The chosen device. Once it fails, silence, until the app chooses again. */
+#define TRILL_DEVICE_POLICY_SILENCE 3
 
 /** One device of the machine's. */
 struct trill_device {
@@ -1260,6 +1278,37 @@ int32_t trill_devices_list(int32_t kind,
 
 /** Frees a list that trill_devices_list gave; NULL is fine. Any thread. */
 void trill_devices_free(trill_devices *devices);
+
+/**
+ * Takes another of the machine's devices in a session from now on. What comes of it is told as TRILL_EVENT_DEVICE_CHANGED.
+ *
+ * session_id: read during the call. kind: TRILL_DEVICE_KIND_MICROPHONE, TRILL_DEVICE_KIND_SPEAKER or
+ * TRILL_DEVICE_KIND_CAMERA. name: its name or id, copied; NULL for the default one. policy: TRILL_DEVICE_POLICY_*.
+ *
+ * Status: TRILL_STATUS_SESSION_NOT_FOUND, TRILL_STATUS_DEVICE_UNAVAILABLE (the session was started with something else in
+ * its place). Any thread.
+ */
+int32_t trill_session_choose_device(trill_engine *engine,
+                                    const char *session_id,
+                                    int32_t kind,
+                                    const char *name,
+                                    int32_t policy,
+                                    trill_error **error);
+
+/**
+ * Says how loud one of the machine's microphones or speakers is in a session, for this app alone.
+ *
+ * session_id: read during the call. kind: TRILL_DEVICE_KIND_MICROPHONE or TRILL_DEVICE_KIND_SPEAKER. volume: 0 for silence, 1
+ * as it is, 4 (12 dB more) at most; what gets too loud is clipped.
+ *
+ * Status: TRILL_STATUS_SESSION_NOT_FOUND, TRILL_STATUS_DEVICE_UNAVAILABLE (the session was started with something else in
+ * its place). Any thread.
+ */
+int32_t trill_session_set_volume(trill_engine *engine,
+                                 const char *session_id,
+                                 int32_t kind,
+                                 float volume,
+                                 trill_error **error);
 
 /* ==================================================================================================================== */
 /*
@@ -1361,6 +1410,13 @@ struct trill_session_settings {
      * other source's.
      */
     int32_t voice_processing;
+    /** How often TRILL_EVENT_STATISTICS comes, in ms, 100 to 3,600,000; 0 for never. */
+    uint32_t statistics_interval_ms;
+    /**
+     * What is done when one of the machine's devices is not there, fails, or is not the default one any more:
+     * TRILL_DEVICE_POLICY_*.
+     */
+    int32_t device_policy;
 };
 
 /* ==================================================================================================================== */
@@ -1429,6 +1485,10 @@ struct trill_session_callbacks {
     trill_participant_audio_function participant_audio_frame;
     /** Once, after the last of these functions has returned. Not called when trill_session_start returns an error. */
     trill_drop_user_data drop_user_data;
+    /** One of our own devices works, is lost or has failed; the session goes on. */
+    trill_event_function device_changed;
+    /** As often as the settings' statistics_interval_ms asks for. */
+    trill_event_function statistics;
 };
 
 /* ==================================================================================================================== */
@@ -1782,7 +1842,8 @@ int32_t trill_session_push_video(trill_engine *engine,
 /*
  * Statistics
  *
- * What a session sends and receives, track by track. Counters are since the start of the session.
+ * What a session sends and receives, track by track. Counters are since the start of the session. An app asks for them, or
+ * has them told at an interval of the settings'.
  */
 
 /** One track that we send. Members of the other kind of media are 0. */
@@ -1813,6 +1874,14 @@ struct trill_sent_track {
     uint64_t video_millifps;
     /** What encoding a picture takes, smoothed, in microseconds. */
     uint64_t video_encode_us;
+    /** Packets that the receiver asked for again. */
+    uint64_t packets_nacked;
+    /** Packets that were made and not sent: there was no connection, or no room. */
+    uint64_t packets_unsent;
+    /** Requests for a key frame that came in. */
+    uint64_t video_plis;
+    /** Pictures left out to hold the bitrate. */
+    uint64_t video_left_out;
 };
 
 /** One track that we receive. Members of the other kind of media are 0. */
@@ -1851,6 +1920,12 @@ struct trill_received_track {
     uint64_t video_millifps;
     /** What decoding a picture takes, smoothed, in microseconds. */
     uint64_t video_decode_us;
+    /** Packets that came and were not looked at: there was no room. */
+    uint64_t packets_dropped;
+    /** Packets of audio, or pictures, that the decoder refused. */
+    uint64_t undecodable;
+    /** How long audio waits, as the network's jitter asks for, in microseconds. */
+    uint64_t audio_target_us;
 };
 
 /** A session at one moment. Made by the library: new members are added at the end. */
@@ -1873,6 +1948,16 @@ struct trill_statistics {
     size_t sent_count;
     const trill_received_track *received;
     size_t received_count;
+    /** What our path to the server is estimated to carry of what we send, in bit/s; 0 before there was feedback. */
+    uint32_t send_estimate_bps;
+    /** How long our packets wait in the queue of that path's bottleneck, in microseconds; 0 also while it is not known. */
+    uint64_t send_queue_us;
+    /** Round trip of the connection that we send on, by ICE's own checks, in microseconds; 0 before the first. */
+    uint64_t send_round_trip_us;
+    /** As send_round_trip_us, of the connection that we receive on. */
+    uint64_t receive_round_trip_us;
+    /** How often one of the machine's speakers ran out of sound: each run of silence counts once. */
+    uint64_t playback_underruns;
 };
 
 /**
@@ -1933,6 +2018,8 @@ struct trill_call_log_filter {
     int32_t category;
     /** Calls of this group. */
     const char *guid;
+    /** 1 for calls with a recording (this version makes none), -1 for those without. */
+    int32_t recording;
 };
 
 /** One page of the log. Made by the library: new members are added at the end. */

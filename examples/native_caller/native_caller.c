@@ -5,7 +5,8 @@
  *                   [--devices]
  *
  * Commands, one a line: call USER, video USER, accept, reject, busy, cancel, mute, unmute, pause, resume, hang up (h), log,
- * statistics (s), devices, quit.
+ * statistics (s), devices, quit. With --devices also: microphone NAME, speaker NAME, camera NAME take another one (by name or
+ * id; without NAME the default one), and volume NUMBER (0 to 4) is that of the speaker.
  * The engine is polled: a thread takes its events, so that all output comes from there and from the commands.
  */
 #define _POSIX_C_SOURCE 200809L
@@ -120,6 +121,8 @@ static void on_statistics(void *ud, int32_t status, const trill_statistics *stat
         complain("no statistics", status, error);
         return;
     }
+    printf("  path %u kbit/s, queue %.1f ms, rtt %.1f ms\n", stats->send_estimate_bps / 1000,
+           (double)stats->send_queue_us / 1000, (double)stats->send_round_trip_us / 1000);
     for (i = 0; i < stats->sent_count; i++) {
         const trill_sent_track *t = &stats->sent[i];
         printf("  > %-10s %8lu kB  %4.1f fps  -%lu dBov  lost %u  rtt %.1f ms%s\n",
@@ -149,6 +152,9 @@ static void on_log(void *ud, int32_t status, const trill_call_log_page *page, co
                c->end_reason);
     }
 }
+
+/* By TRILL_DEVICE_KIND_*. */
+static const char *const device_names[] = {"microphone", "speaker", "camera", "pictures"};
 
 static void show(phone *p, const trill_event *event) {
     char id[129];
@@ -189,7 +195,9 @@ static void show(phone *p, const trill_event *event) {
     case TRILL_EVENT_SESSION_RECONNECTED: printf("the connection is restored\n"); break;
     case TRILL_EVENT_DEVICE_CHANGED:
         if (event->error) {
-            complain("device", event->error->status, event->error);
+            complain(device_names[event->device - 1], event->error->status, event->error);
+        } else {
+            printf("%s: %s\n", device_names[event->device - 1], event->device_name);
         }
         break;
     case TRILL_EVENT_SESSION_ERROR:
@@ -215,25 +223,40 @@ static void *take_events(void *ud) {
 }
 
 static void list_devices(void) {
-    static const char *const names[] = {"microphone", "speaker", "camera"};
     int32_t kind;
     for (kind = TRILL_DEVICE_KIND_MICROPHONE; kind <= TRILL_DEVICE_KIND_CAMERA; kind++) {
         trill_devices *list = NULL;
         trill_error *error = NULL;
         int32_t status = trill_devices_list(kind, &list, &error);
         size_t i;
-        check(names[kind - 1], status, error);
+        check(device_names[kind - 1], status, error);
         for (i = 0; list && i < list->device_count; i++) {
-            printf("  %-10s %s%s\n", names[kind - 1], list->devices[i].name, list->devices[i].is_default ? "  (default)" : "");
+            printf("  %-10s %s%s\n", device_names[kind - 1], list->devices[i].name, list->devices[i].is_default ? "  (default)" : "");
         }
         trill_devices_free(list);
     }
+}
+
+/* Which kind of device a command is about, and what stands behind it (NULL for nothing); 0 for none. */
+static int32_t device_in(const char *line, const char **name) {
+    int32_t kind;
+    for (kind = TRILL_DEVICE_KIND_MICROPHONE; kind <= TRILL_DEVICE_KIND_CAMERA; kind++) {
+        size_t length = strlen(device_names[kind - 1]);
+        if (strncmp(line, device_names[kind - 1], length) == 0 && (line[length] == 0 || line[length] == ' ')) {
+            *name = line[length] ? line + length + 1 : NULL;
+            return kind;
+        }
+    }
+    return 0;
 }
 
 /* 0 to quit. */
 static int obey(phone *p, const char *line) {
     trill_error *error = NULL;
     char id[129], who[129];
+    const char *name = NULL;
+    int32_t kind = device_in(line, &name);
+    float volume;
     int has_call = current(p, id, sizeof id);
     int32_t status = TRILL_STATUS_OK;
     if (strcmp(line, "quit") == 0) {
@@ -264,10 +287,15 @@ static int obey(phone *p, const char *line) {
     } else if (strcmp(line, "pause") == 0 || strcmp(line, "resume") == 0) {
         status = trill_session_set_muted(p->engine, id, TRILL_SOURCE_CAMERA, line[0] == 'p', on_done, (void *)"not paused",
                                          &error);
+    } else if (kind != 0) {
+        status = trill_session_choose_device(p->engine, id, kind, name, TRILL_DEVICE_POLICY_FALL_BACK, &error);
+    } else if (sscanf(line, "volume %f", &volume) == 1) {
+        status = trill_session_set_volume(p->engine, id, TRILL_DEVICE_KIND_SPEAKER, volume, &error);
     } else if (strcmp(line, "s") == 0 || strcmp(line, "statistics") == 0) {
         status = trill_session_statistics(p->engine, id, on_statistics, p, &error);
     } else {
-        printf("commands: accept, reject, busy, cancel, mute, unmute, pause, resume, s, h, log, devices, quit\n");
+        printf("commands: accept, reject, busy, cancel, mute, unmute, pause, resume, microphone, speaker, camera, volume, s, h, "
+               "log, devices, quit\n");
     }
     check("refused", status, error);
     return 1;

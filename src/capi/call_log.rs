@@ -44,6 +44,8 @@ pub struct trill_call_log_filter {
     pub category: i32,
     /// Calls of this group.
     pub guid: *const c_char,
+    /// 1 for calls with a recording (this version makes none), -1 for those without.
+    pub recording: i32,
 }
 
 // SAFETY: numbers and pointers.
@@ -99,7 +101,7 @@ pub unsafe extern "C" fn trill_call_log_fetch(
             cursor: optional_string_in(given.cursor, "filter.cursor")?,
             category: unless_zero(given.category, "filter.category", CATEGORIES)?,
             guid: optional_string_in(given.guid, "filter.guid")?.map(GroupId::new).transpose()?,
-            ..LogFilter::default()
+            recording: unless_zero(given.recording, "filter.recording", &[(1, true), (-1, false)])?,
         };
         filter.checked_limit()?;
         let (user_data, completion) = (UserData(user_data), handle.engine(|engine| engine.call_log(filter))?);

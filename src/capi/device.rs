@@ -1,11 +1,15 @@
 //! Devices.
 //!
-//! The machine's microphones, speakers and cameras. The settings of a session choose one by its name or id.
+//! The machine's microphones, speakers and cameras. The settings of a session choose one by its name or id, and so do these
+//! functions while it runs.
 
 use super::arena::{Arena, Owned};
-use super::boundary::{Out, choice, guard};
+use super::boundary::{Out, choice, guard, optional_string_in, session_in, with_engine};
+use super::engine::trill_engine;
 use super::library::trill_error;
 use crate::base::Result;
+use crate::device::kept::DevicePolicy;
+use crate::session::MediaDevice;
 use std::ffi::c_char;
 
 pub const TRILL_DEVICE_KIND_MICROPHONE: i32 = 1;
@@ -13,6 +17,22 @@ pub const TRILL_DEVICE_KIND_SPEAKER: i32 = 2;
 pub const TRILL_DEVICE_KIND_CAMERA: i32 = 3;
 /// Where a participant's picture goes to. In events only: there is nothing to list.
 pub const TRILL_DEVICE_KIND_VIDEO_OUTPUT: i32 = 4;
+
+/// The chosen device, and the default one while it is not there. With no choice: TRILL_DEVICE_POLICY_FOLLOW_DEFAULT.
+pub const TRILL_DEVICE_POLICY_FALL_BACK: i32 = 0;
+/// The default device, also when that becomes another one; which one was chosen does not matter.
+pub const TRILL_DEVICE_POLICY_FOLLOW_DEFAULT: i32 = 1;
+/// The chosen device and no other: silence until it is back. With no choice: the one that was the default at first.
+pub const TRILL_DEVICE_POLICY_KEEP: i32 = 2;
+/// The chosen device. Once it fails, silence, until the app chooses again.
+pub const TRILL_DEVICE_POLICY_SILENCE: i32 = 3;
+
+pub(super) const POLICIES: &[(i32, DevicePolicy)] = &[
+    (TRILL_DEVICE_POLICY_FALL_BACK, DevicePolicy::FallBack),
+    (TRILL_DEVICE_POLICY_FOLLOW_DEFAULT, DevicePolicy::FollowDefault),
+    (TRILL_DEVICE_POLICY_KEEP, DevicePolicy::Keep),
+    (TRILL_DEVICE_POLICY_SILENCE, DevicePolicy::Silence),
+];
 
 /// One device of the machine's.
 #[repr(C)]
@@ -68,6 +88,61 @@ pub unsafe extern "C" fn trill_devices_list(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_devices_free(devices: *mut trill_devices) {
     Owned::free(devices);
+}
+
+/// Takes another of the machine's devices in a session from now on. What comes of it is told as TRILL_EVENT_DEVICE_CHANGED.
+///
+/// session_id: read during the call. kind: TRILL_DEVICE_KIND_MICROPHONE, TRILL_DEVICE_KIND_SPEAKER or
+/// TRILL_DEVICE_KIND_CAMERA. name: its name or id, copied; NULL for the default one. policy: TRILL_DEVICE_POLICY_*.
+///
+/// Status: TRILL_STATUS_SESSION_NOT_FOUND, TRILL_STATUS_DEVICE_UNAVAILABLE (the session was started with something else in
+/// its place). Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trill_session_choose_device(
+    engine: *mut trill_engine,
+    session_id: *const c_char,
+    kind: i32,
+    name: *const c_char,
+    policy: i32,
+    error: *mut *mut trill_error,
+) -> i32 {
+    with_engine(engine, error, |handle| {
+        let id = session_in(session_id)?;
+        let known = [
+            (TRILL_DEVICE_KIND_MICROPHONE, MediaDevice::Microphone),
+            (TRILL_DEVICE_KIND_SPEAKER, MediaDevice::Speaker),
+            (TRILL_DEVICE_KIND_CAMERA, MediaDevice::Camera),
+        ];
+        let (device, policy) = (choice(kind, "kind", &known)?, choice(policy, "policy", POLICIES)?);
+        let name = optional_string_in(name, "name")?;
+        handle.engine(|engine| engine.choose_device(&id, device, name, policy))?
+    })
+}
+
+/// Says how loud one of the machine's microphones or speakers is in a session, for this app alone.
+///
+/// session_id: read during the call. kind: TRILL_DEVICE_KIND_MICROPHONE or TRILL_DEVICE_KIND_SPEAKER. volume: 0 for silence, 1
+/// as it is, 4 (12 dB more) at most; what gets too loud is clipped.
+///
+/// Status: TRILL_STATUS_SESSION_NOT_FOUND, TRILL_STATUS_DEVICE_UNAVAILABLE (the session was started with something else in
+/// its place). Any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn trill_session_set_volume(
+    engine: *mut trill_engine,
+    session_id: *const c_char,
+    kind: i32,
+    volume: f32,
+    error: *mut *mut trill_error,
+) -> i32 {
+    with_engine(engine, error, |handle| {
+        let id = session_in(session_id)?;
+        let known = [
+            (TRILL_DEVICE_KIND_MICROPHONE, MediaDevice::Microphone),
+            (TRILL_DEVICE_KIND_SPEAKER, MediaDevice::Speaker),
+        ];
+        let device = choice(kind, "kind", &known)?;
+        handle.engine(|engine| engine.set_volume(&id, device, volume))?
+    })
 }
 
 #[derive(Clone, Copy)]

@@ -11,6 +11,7 @@ use super::device::{
 use super::library::trill_error;
 use super::login::trill_user;
 use super::participant::{quality_number, trill_participant, trill_speaker, trill_track};
+use super::statistics::trill_statistics;
 use crate::base::{Error, TrackId};
 use crate::engine::{Event, LoginEvent};
 use crate::ringing::{CallEvent, CallEventKind};
@@ -90,6 +91,8 @@ pub const TRILL_EVENT_SESSION_ENDED: i32 = 219;
 /// One of our own devices, or what the app put in its place, works, is lost or has failed; the session goes on. Sets device
 /// and device_state; device_name of the one that works, or error, that says why none does.
 pub const TRILL_EVENT_DEVICE_CHANGED: i32 = 220;
+/// As often as the settings' statistics_interval_ms asks for. Sets statistics.
+pub const TRILL_EVENT_STATISTICS: i32 = 221;
 
 /// It works: for the first time, again, or in the place of another.
 pub const TRILL_DEVICE_STATE_IN_USE: i32 = 1;
@@ -173,6 +176,8 @@ pub struct trill_event {
     pub device_state: i32,
     /// NULL when none works.
     pub device_name: *const c_char,
+    /// What the session sends and receives.
+    pub statistics: *const trill_statistics,
 }
 
 /// Frees an event that trill_engine_next_event gave; NULL is fine. Any thread. Not for events that a callback was lent.
@@ -188,6 +193,14 @@ impl trill_event {
             Event::Call(event) => Self::call(event, arena),
             Event::Session { session, event } => {
                 Self { session_id: arena.string(session.as_str()), ..Self::session(event, arena) }
+            }
+            Event::Statistics { session, statistics } => {
+                let statistics = trill_statistics::new(statistics, arena);
+                Self {
+                    session_id: arena.string(session.as_str()),
+                    statistics: arena.one(statistics),
+                    ..Self::of(TRILL_EVENT_STATISTICS)
+                }
             }
         }
     }
@@ -217,6 +230,7 @@ impl trill_event {
             device: 0,
             device_state: 0,
             device_name: ptr::null(),
+            statistics: ptr::null(),
         }
     }
 

@@ -180,6 +180,10 @@ impl Handle {
             match event {
                 Event::Call(_) => self.listeners.each(|listener| listener.tell(told.get())),
                 Event::Session { session, event } => self.tell_session(session, event, told.get()),
+                Event::Statistics { session, .. } => {
+                    let session = lock(&self.sessions).get(session).cloned();
+                    session.into_iter().for_each(|session| session.tell(told.get()));
+                }
                 _ => {}
             }
         });

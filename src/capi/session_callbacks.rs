@@ -75,6 +75,10 @@ pub struct trill_session_callbacks {
     pub participant_audio_frame: trill_participant_audio_function,
     /// Once, after the last of these functions has returned. Not called when trill_session_start returns an error.
     pub drop_user_data: trill_drop_user_data,
+    /// One of our own devices works, is lost or has failed; the session goes on.
+    pub device_changed: trill_event_function,
+    /// As often as the settings' statistics_interval_ms asks for.
+    pub statistics: trill_event_function,
 }
 
 // SAFETY: an integer, a pointer and optional functions.
@@ -149,6 +153,8 @@ impl Session {
             TRILL_EVENT_SESSION_RECONNECTED => self.given.reconnected,
             TRILL_EVENT_SESSION_ERROR => self.given.error,
             TRILL_EVENT_SESSION_ENDED => self.given.ended,
+            TRILL_EVENT_DEVICE_CHANGED => self.given.device_changed,
+            TRILL_EVENT_STATISTICS => self.given.statistics,
             _ => None,
         };
         notify!(function => (self.user_data.0, event));

@@ -5,6 +5,7 @@
 //! waits is gone.
 
 use super::boundary::{StructIn, choice, invalid, optional_string_in, struct_in};
+use super::device::POLICIES;
 use super::session_callbacks::{Pushes, Session};
 use super::voice::voice_in;
 use crate::base::{Error, ErrorCode, Result};
@@ -96,6 +97,11 @@ pub struct trill_session_settings {
     /// What is done to our voice: TRILL_VOICE_* added up, or TRILL_VOICE_NONE. 0: all of it to a microphone's, nothing to any
     /// other source's.
     pub voice_processing: i32,
+    /// How often TRILL_EVENT_STATISTICS comes, in ms, 100 to 3,600,000; 0 for never.
+    pub statistics_interval_ms: u32,
+    /// What is done when one of the machine's devices is not there, fails, or is not the default one any more:
+    /// TRILL_DEVICE_POLICY_*.
+    pub device_policy: i32,
 }
 
 // SAFETY: numbers and pointers.
@@ -126,6 +132,10 @@ pub(super) fn read(given: *const trill_session_settings, session: &Arc<Session>)
     if given.reconnect_timeout_ms != 0 {
         settings.machine.reconnect_timeout = Duration::from_millis(given.reconnect_timeout_ms.into());
     }
+    if given.statistics_interval_ms != 0 {
+        settings.statistics_interval = Some(Duration::from_millis(given.statistics_interval_ms.into()));
+    }
+    settings.device_policy = choice(given.device_policy, "settings.device_policy", POLICIES)?;
     outputs(&given, session, &mut settings)?;
     Ok((settings, pushes))
 }

@@ -1,6 +1,7 @@
 //! Statistics.
 //!
-//! What a session sends and receives, track by track. Counters are since the start of the session.
+//! What a session sends and receives, track by track. Counters are since the start of the session. An app asks for them, or
+//! has them told at an interval of the settings'.
 
 use super::arena::Arena;
 use super::boundary::{session_in, with_engine};
@@ -41,6 +42,14 @@ pub struct trill_sent_track {
     pub video_millifps: u64,
     /// What encoding a picture takes, smoothed, in microseconds.
     pub video_encode_us: u64,
+    /// Packets that the receiver asked for again.
+    pub packets_nacked: u64,
+    /// Packets that were made and not sent: there was no connection, or no room.
+    pub packets_unsent: u64,
+    /// Requests for a key frame that came in.
+    pub video_plis: u64,
+    /// Pictures left out to hold the bitrate.
+    pub video_left_out: u64,
 }
 
 /// One track that we receive. Members of the other kind of media are 0.
@@ -80,6 +89,12 @@ pub struct trill_received_track {
     pub video_millifps: u64,
     /// What decoding a picture takes, smoothed, in microseconds.
     pub video_decode_us: u64,
+    /// Packets that came and were not looked at: there was no room.
+    pub packets_dropped: u64,
+    /// Packets of audio, or pictures, that the decoder refused.
+    pub undecodable: u64,
+    /// How long audio waits, as the network's jitter asks for, in microseconds.
+    pub audio_target_us: u64,
 }
 
 /// A session at one moment. Made by the library: new members are added at the end.
@@ -103,6 +118,16 @@ pub struct trill_statistics {
     pub sent_count: usize,
     pub received: *const trill_received_track,
     pub received_count: usize,
+    /// What our path to the server is estimated to carry of what we send, in bit/s; 0 before there was feedback.
+    pub send_estimate_bps: u32,
+    /// How long our packets wait in the queue of that path's bottleneck, in microseconds; 0 also while it is not known.
+    pub send_queue_us: u64,
+    /// Round trip of the connection that we send on, by ICE's own checks, in microseconds; 0 before the first.
+    pub send_round_trip_us: u64,
+    /// As send_round_trip_us, of the connection that we receive on.
+    pub receive_round_trip_us: u64,
+    /// How often one of the machine's speakers ran out of sound: each run of silence counts once.
+    pub playback_underruns: u64,
 }
 
 /// Told the statistics of a session. `statistics` is NULL on failure, `error` otherwise; both are lent until the function
@@ -136,15 +161,15 @@ pub unsafe extern "C" fn trill_session_statistics(
 }
 
 impl trill_statistics {
-    fn new(stats: &SessionStats, arena: &mut Arena) -> Self {
-        let after = |ms: Option<f64>| ms.map_or(0, |ms| (ms * 1000.0) as u64);
+    pub(super) fn new(stats: &SessionStats, arena: &mut Arena) -> Self {
+        let micros = |ms: Option<f64>| ms.map_or(0, |ms| (ms * 1000.0) as u64);
         let sent: Vec<_> = stats.sent.iter().map(trill_sent_track::new).collect();
         let received: Vec<_> = stats.received.iter().map(|track| trill_received_track::new(track, arena)).collect();
         Self {
-            joined_after_us: after(stats.timings.joined_ms),
-            connected_after_us: after(stats.timings.connected_ms),
-            first_audio_after_us: after(stats.timings.first_audio_ms),
-            first_video_after_us: after(stats.timings.first_video_ms),
+            joined_after_us: micros(stats.timings.joined_ms),
+            connected_after_us: micros(stats.timings.connected_ms),
+            first_audio_after_us: micros(stats.timings.first_audio_ms),
+            first_video_after_us: micros(stats.timings.first_video_ms),
             signal_round_trip_ms: stats.signal_rtt_ms,
             bytes_sent: stats.publisher.bytes_sent + stats.subscriber.bytes_sent,
             bytes_received: stats.publisher.bytes_received + stats.subscriber.bytes_received,
@@ -152,6 +177,11 @@ impl trill_statistics {
             sent: arena.array(sent),
             received_count: received.len(),
             received: arena.array(received),
+            send_estimate_bps: stats.publisher.estimate_bps.unwrap_or_default(),
+            send_queue_us: micros(stats.publisher.queue_ms),
+            send_round_trip_us: micros(stats.publisher.rtt_ms),
+            receive_round_trip_us: micros(stats.subscriber.rtt_ms),
+            playback_underruns: stats.playback_underruns,
         }
     }
 }
@@ -175,6 +205,10 @@ impl trill_sent_track {
             video_height: video.height as u32,
             video_millifps: video.millifps,
             video_encode_us: video.encode_us,
+            packets_nacked: track.network.packets_nacked,
+            packets_unsent: track.network.unsent + audio.dropped + video.dropped,
+            video_plis: track.network.key_frame_requests,
+            video_left_out: video.left_out,
         }
     }
 }
@@ -202,6 +236,9 @@ impl trill_received_track {
             video_height: video.height as u32,
             video_millifps: video.millifps,
             video_decode_us: video.decode_us,
+            packets_dropped: track.network.dropped + audio.dropped + video.dropped,
+            undecodable: audio.undecodable + video.undecodable,
+            audio_target_us: audio.target_us,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The one enum of everything that an app is told. Callbacks, bindings, the command's output and the tests render it.
 
+use super::session::SessionStats;
 use crate::base::{Error, SessionId};
 use crate::ringing::{CallEvent, User};
 use crate::session::SessionEvent;
@@ -20,6 +21,9 @@ pub enum Event {
         #[serde(flatten)]
         event: SessionEvent,
     },
+    /// What a session sends and receives, as often as
+    /// [`SessionSettings::statistics_interval`](super::SessionSettings) asks for.
+    Statistics { session: SessionId, statistics: Box<SessionStats> },
 }
 
 /// How the login stands.
@@ -41,12 +45,13 @@ impl Event {
     pub(super) fn is_expendable(&self) -> bool {
         matches!(
             self,
-            Event::Session {
-                event: SessionEvent::ActiveSpeakers { .. }
-                    | SessionEvent::QualityChanged { .. }
-                    | SessionEvent::Data { .. },
-                ..
-            }
+            Event::Statistics { .. }
+                | Event::Session {
+                    event: SessionEvent::ActiveSpeakers { .. }
+                        | SessionEvent::QualityChanged { .. }
+                        | SessionEvent::Data { .. },
+                    ..
+                }
         )
     }
 }

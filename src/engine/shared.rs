@@ -3,7 +3,7 @@
 use super::delivery::EventSender;
 use super::listeners::CallListeners;
 use super::ringing::{RingClient, RingEvent};
-use super::session::{self, SessionHandle, SessionSettings};
+use super::session::{self, SessionHandle, SessionSettings, Told};
 use super::{EngineConfig, Event, LoginEvent};
 use crate::base::{ErrorCode, Result, SessionId};
 use crate::ringing::CallEventKind;
@@ -73,9 +73,9 @@ impl Shared {
         settings: SessionSettings,
     ) -> Result<()> {
         let (engine, id, runtime) = (Arc::downgrade(&self), session.clone(), self.runtime.clone());
-        let on_event = move |event| on_session_event(&engine, &id, event);
+        let told = move |told| on_session_told(&engine, &id, told);
         // Files and devices are opened in there: that may block.
-        let started = tokio::task::spawn_blocking(move || session::start(&url, &token, settings, on_event, &runtime));
+        let started = tokio::task::spawn_blocking(move || session::start(&url, &token, settings, told, &runtime));
         let result = match started.await {
             Ok(Ok(handle)) => {
                 // Its end may have been told already; then there is no place to take.
@@ -191,10 +191,14 @@ pub(super) fn on_ring_event(engine: &Weak<Shared>, event: RingEvent) {
     }
 }
 
-fn on_session_event(engine: &Weak<Shared>, session: &SessionId, event: SessionEvent) {
+fn on_session_told(engine: &Weak<Shared>, session: &SessionId, told: Told) {
     let Some(shared) = engine.upgrade() else { return };
-    if matches!(event, SessionEvent::Ended { .. }) {
+    if matches!(told, Told::Event(SessionEvent::Ended { .. })) {
         shared.forget(session);
     }
-    shared.events.send(Event::Session { session: session.clone(), event });
+    let session = session.clone();
+    shared.events.send(match told {
+        Told::Event(event) => Event::Session { session, event },
+        Told::Statistics(statistics) => Event::Statistics { session, statistics },
+    });
 }

@@ -9,6 +9,7 @@ typedef struct phone {
     char session_id[129];
     int logged_in, called, ringing, accepted, ended, joined, connected, data, muted, left;
     int pictures, loud_frames, voice_frames, dropped, tokens, started, logs, statistics, done;
+    int told_statistics, estimates;
 } phone;
 
 static phone alice, bob;
@@ -103,6 +104,17 @@ static void voice(void *ud, const char *identity, const trill_audio_frame *frame
     }
 }
 
+/* At the interval of the settings; the estimate comes with the first feedback. */
+static void told_statistics(void *ud, const trill_event *event) {
+    phone *p = ud;
+    CHECK(event->kind == TRILL_EVENT_STATISTICS && event->statistics != NULL && p->left == 0);
+    CHECK(event->statistics->joined_after_us > 0 && event->statistics->sent_count == 2);
+    count(&p->told_statistics);
+    if (event->statistics->send_estimate_bps > 0 && event->statistics->send_round_trip_us > 0) {
+        count(&p->estimates);
+    }
+}
+
 static void dropped(void *ud) {
     count(&((phone *)ud)->dropped);
 }
@@ -121,6 +133,7 @@ static void on_token(void *ud, int32_t status, const trill_session_access *acces
     settings.video_width = 320;
     settings.video_height = 180;
     settings.video_fps = 15;
+    settings.statistics_interval_ms = 200;
     callbacks.user_data = p;
     callbacks.joined = joined;
     callbacks.connected = connected;
@@ -131,6 +144,7 @@ static void on_token(void *ud, int32_t status, const trill_session_access *acces
     callbacks.audio_frame = audio;
     callbacks.participant_audio_frame = voice;
     callbacks.drop_user_data = dropped;
+    callbacks.statistics = told_statistics;
     OK(trill_session_start(p->engine, p->session_id, access->url, access->token, &settings, &callbacks, on_done,
                            &p->started, error));
 }
@@ -186,6 +200,13 @@ static void on_log(void *ud, int32_t status, const trill_call_log_page *page, co
     count(&((phone *)ud)->logs);
 }
 
+/* With a recording: none. Without: all. */
+static void on_recorded(void *ud, int32_t status, const trill_call_log_page *page, const trill_error *error) {
+    (void)error;
+    CHECK(status == TRILL_STATUS_OK && page->call_count == 0);
+    count(ud);
+}
+
 static void on_statistics(void *ud, int32_t status, const trill_statistics *stats, const trill_error *error) {
     size_t i;
     (void)error;
@@ -235,6 +256,8 @@ static void *push(void *unused) {
     return NULL;
 }
 
+static int polled_statistics;
+
 static void *poll_bob(void *unused) {
     int32_t status;
     (void)unused;
@@ -242,6 +265,7 @@ static void *poll_bob(void *unused) {
         trill_event *event = NULL;
         status = trill_engine_next_event(bob.engine, 1000, &event, NULL);
         CHECK((status == TRILL_STATUS_OK) == (event != NULL));
+        polled_statistics += event != NULL && event->kind == TRILL_EVENT_STATISTICS && event->statistics->sent_count == 2;
         trill_event_free(event);
     } while (status == TRILL_STATUS_OK || status == TRILL_STATUS_TIMED_OUT);
     return NULL;
@@ -269,7 +293,8 @@ int main(int argc, char **argv) {
     trill_user *user = NULL;
     pthread_t pusher, poller;
     int32_t voice_processing = 0;
-    int freed = 0;
+    trill_call_log_filter filter = TRILL_CALL_LOG_FILTER_INIT;
+    int freed = 0, recorded = 0;
 
     CHECK(argc == 4);
     CHECK(trill_abi_version() == TRILL_ABI_VERSION);
@@ -315,6 +340,8 @@ int main(int argc, char **argv) {
     wait_for("bob's tone in the mix", &alice.loud_frames, 25);
     wait_for("bob's tone alone", &alice.voice_frames, 25);
     wait_for("alice's tone", &bob.loud_frames, 25);
+    wait_for("statistics without asking", &alice.told_statistics, 3);
+    wait_for("an estimate", &alice.estimates, 1);
 
     OK(trill_call_active(alice.engine, &active, error));
     CHECK(strcmp(active->session_id, alice.session_id) == 0);
@@ -328,6 +355,11 @@ int main(int argc, char **argv) {
                                           error));
     OK(trill_session_voice_processing(alice.engine, alice.session_id, &voice_processing, error));
     CHECK(voice_processing == (TRILL_VOICE_GAIN_CONTROL | TRILL_VOICE_HIGH_PASS));
+    /* She has none of the machine's devices. */
+    CHECK(trill_session_choose_device(alice.engine, alice.session_id, TRILL_DEVICE_KIND_MICROPHONE, "any",
+                                      TRILL_DEVICE_POLICY_KEEP, NULL) == TRILL_STATUS_DEVICE_UNAVAILABLE);
+    CHECK(trill_session_set_volume(alice.engine, alice.session_id, TRILL_DEVICE_KIND_SPEAKER, 1, NULL) ==
+          TRILL_STATUS_DEVICE_UNAVAILABLE);
     OK(trill_session_statistics(alice.engine, alice.session_id, on_statistics, &alice, error));
     wait_for("the statistics", &alice.statistics, 1);
 
@@ -348,6 +380,12 @@ int main(int argc, char **argv) {
     OK(trill_call_log_fetch(bob.engine, NULL, on_log, &bob, error));
     wait_for("alice's log", &alice.logs, 1);
     wait_for("bob's log", &bob.logs, 1);
+    filter.recording = -1;
+    OK(trill_call_log_fetch(alice.engine, &filter, on_log, &alice, error));
+    filter.recording = 1;
+    OK(trill_call_log_fetch(alice.engine, &filter, on_recorded, &recorded, error));
+    wait_for("what was not recorded", &alice.logs, 2);
+    wait_for("what was recorded", &recorded, 1);
 
     pushing = 0;
     CHECK(pthread_join(pusher, NULL) == 0);
@@ -358,6 +396,7 @@ int main(int argc, char **argv) {
     CHECK(trill_engine_free(alice.engine) == TRILL_STATUS_INVALID_ARGUMENT);
     CHECK(trill_engine_free(bob.engine) == TRILL_STATUS_OK);
     CHECK(pthread_join(poller, NULL) == 0);
+    CHECK(polled_statistics > 0);
     CHECK(bob.dropped == 1);
     OK(trill_log_set(TRILL_LOG_OFF, NULL, NULL, error));
     printf("called\n");

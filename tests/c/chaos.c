@@ -98,7 +98,7 @@ static void something(unsigned *state) {
     static uint8_t plane[64 * 64];
     int16_t samples[480] = {0};
     int32_t choice = (int32_t)(next(state) % 7) - 1;
-    switch (next(state) % 24) {
+    switch (next(state) % 26) {
     case 0:
         if (next(state) % 40 == 0) {
             trill_engine *fresh = made(at);
@@ -128,6 +128,7 @@ static void something(unsigned *state) {
     case 12:
         settings.audio_source = TRILL_AUDIO_SOURCE_PUSHED;
         settings.video_source = choice;
+        settings.statistics_interval_ms = choice < 3 ? 0 : 100;
         PROMISE(trill_session_start(e, id, server, tokens[0], &settings, NULL, on_done, NULL, NULL));
         break;
     case 13: PROMISE(trill_session_end(e, id, on_done, NULL, NULL)); break;
@@ -145,6 +146,8 @@ static void something(unsigned *state) {
         break;
     case 21: PROMISE(trill_session_statistics(e, id, on_statistics, NULL, NULL)); break;
     case 22: PROMISE(trill_call_log_fetch(e, NULL, on_log, NULL, NULL)); break;
+    case 24: trill_session_choose_device(e, id, choice, choice & 1 ? NULL : "any", choice & 3, NULL); break;
+    case 25: trill_session_set_volume(e, id, choice, (float)choice, NULL); break;
     case 23: CHECK(trill_engine_next_event(e, 0, &event, NULL) != TRILL_STATUS_OK); break;
     }
 }

@@ -72,7 +72,7 @@ static void on_start(void *ud, int32_t status, const trill_error *error) {
     count(&((round_of *)ud)->started);
 }
 
-enum how { PLAIN, CUT, LISTENING, ASKED, NEVER };
+enum how { PLAIN, CUT, LISTENING, ASKED, DEVICES, NEVER };
 
 /* Each member of trill_session_callbacks; how its event is brought about. */
 static const struct slot {
@@ -106,6 +106,8 @@ static const struct slot {
     SLOT(audio_frame, PLAIN),
     SLOT(participant_audio_frame, PLAIN),
     SLOT(drop_user_data, ASKED),
+    SLOT(device_changed, DEVICES),
+    SLOT(statistics, PLAIN),
 };
 
 #define SLOTS (sizeof slots / sizeof *slots)
@@ -150,6 +152,8 @@ static void use_after_the_end(trill_engine *e) {
     GONE(trill_session_participants(e, "s", &participants, NULL));
     GONE(trill_session_set_voice_processing(e, "s", TRILL_VOICE_NONE, NULL));
     GONE(trill_session_voice_processing(e, "s", &processing, NULL));
+    GONE(trill_session_choose_device(e, "s", TRILL_DEVICE_KIND_MICROPHONE, NULL, TRILL_DEVICE_POLICY_FALL_BACK, NULL));
+    GONE(trill_session_set_volume(e, "s", TRILL_DEVICE_KIND_SPEAKER, 1, NULL));
     OK(trill_session_set_muted(e, "s", TRILL_SOURCE_MICROPHONE, 1, on_done, &done, error));
     OK(trill_session_unpublish(e, "s", TRILL_SOURCE_MICROPHONE, on_done, &done, error));
     OK(trill_session_subscribe(e, "s", "t", 1, on_done, &done, error));
@@ -178,6 +182,11 @@ static void play(const struct slot *slot, int by_engine) {
     }
     settings.audio_source = TRILL_AUDIO_SOURCE_TONE;
     settings.audio_tone_hz = 300;
+    settings.statistics_interval_ms = 100;
+    if (how == DEVICES) {
+        /* There is one, or there is none: either is told. */
+        settings.audio_source = TRILL_AUDIO_SOURCE_MICROPHONE;
+    }
     OK(trill_engine_new(NULL, &engine_callbacks, &r.engine, error));
     OK(trill_session_start(r.engine, "s", how == CUT ? relay : url, how == LISTENING ? listeners_token : alices_token,
                            &settings, &callbacks, slot || by_engine ? on_start : in_start, &r, error));

@@ -153,6 +153,15 @@ static void wrong_values(trill_engine *e) {
         filter.category = wrong[i];
         WRONG(trill_call_log_fetch(e, &filter, NULL, NULL, error));
         filter.category = 0;
+        WRONG(trill_session_choose_device(e, "s", wrong[i], NULL, TRILL_DEVICE_POLICY_FALL_BACK, error));
+        WRONG(trill_session_choose_device(e, "s", TRILL_DEVICE_KIND_CAMERA, NULL, wrong[i], error));
+        WRONG(trill_session_set_volume(e, "s", wrong[i], 1, error));
+        filter.recording = wrong[i] == -1 ? -2 : wrong[i];
+        WRONG(trill_call_log_fetch(e, &filter, NULL, NULL, error));
+        filter.recording = 0;
+        settings.device_policy = wrong[i];
+        WRONG(trill_session_start(e, "s", "http://x", "t", &settings, NULL, never, NULL, error));
+        settings.device_policy = 0;
         settings.voice_processing = wrong[i];
         WRONG(trill_session_start(e, "s", "http://x", "t", &settings, NULL, never, NULL, error));
         settings.voice_processing = 0;
@@ -167,6 +176,8 @@ static void wrong_values(trill_engine *e) {
         WRONG(trill_session_start(e, "s", "http://x", "t", &settings, NULL, never, NULL, error));
         settings.video_source = 0;
     }
+    WRONG(trill_session_choose_device(e, "s", TRILL_DEVICE_KIND_VIDEO_OUTPUT, NULL, 0, error));
+    WRONG(trill_session_set_volume(e, "s", TRILL_DEVICE_KIND_CAMERA, 1, error));
     options.receiver_type = 0;
     options.metadata = "{";
     WRONG(trill_call_initiate(e, "bob", TRILL_CALL_TYPE_AUDIO, &options, NULL, NULL, error));
@@ -330,6 +341,10 @@ static void stale_ids(trill_engine *e) {
     REFUSED(TRILL_STATUS_SESSION_NOT_FOUND, trill_session_push_video(e, "gone", &frame, error));
     REFUSED(TRILL_STATUS_SESSION_NOT_FOUND, trill_session_set_voice_processing(e, "gone", TRILL_VOICE_NONE, error));
     REFUSED(TRILL_STATUS_SESSION_NOT_FOUND, trill_session_voice_processing(e, "gone", &status, error));
+    REFUSED(TRILL_STATUS_SESSION_NOT_FOUND,
+            trill_session_choose_device(e, "gone", TRILL_DEVICE_KIND_SPEAKER, NULL, TRILL_DEVICE_POLICY_KEEP, error));
+    REFUSED(TRILL_STATUS_SESSION_NOT_FOUND,
+            trill_session_set_volume(e, "gone", TRILL_DEVICE_KIND_MICROPHONE, 0.5f, error));
     REFUSED(TRILL_STATUS_NOT_LOGGED_IN, trill_logged_in_user(e, &user, error));
     REFUSED(TRILL_STATUS_CALL_NOT_FOUND, trill_call_active(e, &call, error));
 }
@@ -338,6 +353,7 @@ int main(void) {
     trill_engine_callbacks callbacks = TRILL_ENGINE_CALLBACKS_INIT;
     trill_call_listener listener = TRILL_CALL_LISTENER_INIT;
     trill_session_callbacks session = TRILL_SESSION_CALLBACKS_INIT;
+    trill_session_settings settings = TRILL_SESSION_SETTINGS_INIT;
     trill_engine *engine = NULL, *polled = NULL;
     trill_event *event = NULL;
     int32_t status = 0;
@@ -375,6 +391,13 @@ int main(void) {
     CHECK(dropped == 1);
     OK(trill_call_listener_remove(engine, "l", error));
     CHECK(dropped == 2);
+
+    /* A setting that is out of range is told as a failure of the start. */
+    settings.statistics_interval_ms = 99;
+    before = called;
+    OK(trill_session_start(engine, "often", "http://127.0.0.1:1", "t", &settings, NULL, on_done, &status, error));
+    wait_for("the refusal", &called, before + 1);
+    CHECK(status == TRILL_STATUS_INVALID_ARGUMENT);
 
     /* A session that cannot be, on the other hand, is told of once. */
     session.user_data = &dropped;

@@ -257,6 +257,7 @@ fn the_cpp_header_is_clean_and_knows_every_constant() {
         ("QUALITY", "Quality"),
         ("DEVICE_KIND", "DeviceKind"),
         ("DEVICE_STATE", "DeviceState"),
+        ("DEVICE_POLICY", "DevicePolicy"),
         ("LOG", "LogLevel"),
     ];
     let folder = tempfile::tempdir().unwrap();

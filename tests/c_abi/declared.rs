@@ -23,6 +23,7 @@ const MAY_BE_NULL: &[&str] = &[
     "error",
     "topic",
     "destinations",
+    "name",
 ];
 
 /// Pointers that must be there, and a value for each.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 use trill::device::{AudioInput, AudioOutput, VideoInput, VideoOutput, frame_number};
-use trill::engine::session::{SessionHandle, SessionSettings, start};
+use trill::engine::session::{SessionHandle, SessionSettings, Told, start};
 use trill::media::frame::{AudioFrame, SAMPLE_RATE, VideoFrame};
 use trill::session::SessionEvent;
 
@@ -73,7 +73,11 @@ impl Client {
         };
         change(&mut settings);
         // The receiver goes before the session when a test fails.
-        let tell = move |event| drop(told.send(event));
+        let tell = move |tells| {
+            if let Told::Event(event) = tells {
+                drop(told.send(event));
+            }
+        };
         let handle = start(url, token, settings, tell, runtime.handle()).unwrap();
         Self { handle, runtime, events, heard, seen }
     }

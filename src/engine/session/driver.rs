@@ -6,7 +6,7 @@ use super::peers::Peers;
 use super::remote::{Finished, RemoteEvent, Remotes};
 use super::signal::{Signal, SignalEvent};
 use super::stats::{SentTrack, SessionStats, SessionTimings};
-use super::{Command, Shared};
+use super::{Command, Shared, Told};
 use crate::base::{Error, ErrorCode, Result};
 #[cfg(feature = "planted-faults")]
 use crate::engine::planted;
@@ -14,15 +14,19 @@ use crate::session::{
     ConnectionState, Output, PeerCommand, PeerEvent, SessionEndReason, SessionEvent, SessionMachine, Side, TrackKind,
 };
 use futures_util::FutureExt;
+use std::ops::RangeInclusive;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Interval, MissedTickBehavior};
 use url::Url;
 
 /// For pipelines to end and files to be finished.
 const PIPELINES_TIMEOUT: Duration = Duration::from_secs(1);
+
+const STATISTICS_INTERVALS: RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(3600);
 
 pub(super) struct Driver {
     pub(super) server: Url,
@@ -36,8 +40,10 @@ pub(super) struct Driver {
     pub(super) devices: Controls,
     pub(super) happened: mpsc::UnboundedReceiver<RemoteEvent>,
     pub(super) commands: mpsc::Receiver<Command>,
-    pub(super) events: Box<dyn Fn(SessionEvent) + Send + Sync>,
+    pub(super) told: Box<dyn Fn(Told) + Send + Sync>,
     pub(super) shared: Arc<Shared>,
+    /// When what is measured is to be told.
+    pub(super) statistics: Option<Interval>,
     pub(super) timings: SessionTimings,
     /// Held back until everything is closed.
     pub(super) last_event: Option<SessionEvent>,
@@ -67,6 +73,10 @@ impl Driver {
                 (side, event) = self.peers.next() => self.peer(side, event),
                 Some(event) = self.happened.recv() => self.remote(event).await,
                 () = sleep_until(wake) => self.machine.handle_timeout(Instant::now()),
+                () = next_tick(&mut self.statistics), if self.timings.joined_ms.is_some() => {
+                    let stats = self.stats().await;
+                    (self.told)(Told::Statistics(Box::new(stats)));
+                }
             }
         }
     }
@@ -162,7 +172,7 @@ impl Driver {
             for local in &mut self.locals {
                 if let Err(error) = local.start() {
                     let error = error.context(format!("sending {}", local.track.name));
-                    (self.events)(SessionEvent::Error { error });
+                    (self.told)(Told::Event(SessionEvent::Error { error }));
                 }
             }
         }
@@ -218,7 +228,7 @@ impl Driver {
         }
         // Before the event, so that who asks on hearing of it sees it.
         self.shared.set_roster(self.machine.roster());
-        (self.events)(event);
+        (self.told)(Told::Event(event));
     }
 
     async fn stats(&mut self) -> SessionStats {
@@ -260,7 +270,7 @@ impl Driver {
         };
         self.shared.joined(Err(error));
         if let Some(event) = event {
-            (self.events)(event);
+            (self.told)(Told::Event(event));
         }
         for done in self.leaving.drain(..) {
             // Who asked may have gone.
@@ -277,6 +287,24 @@ fn drop_elsewhere<T: Send + 'static>(value: T) {
 fn reply(answer: oneshot::Sender<Result<()>>, result: Result<()>) {
     // Who asked may have gone.
     let _ = answer.send(result);
+}
+
+/// Within a runtime. Errors: `invalid_argument` when it is out of range.
+pub(super) fn ticks(interval: Duration) -> Result<Interval> {
+    if !STATISTICS_INTERVALS.contains(&interval) {
+        let problem = format!("statistics_interval is {interval:?}; it goes from 100 ms to an hour");
+        return Err(Error::new(ErrorCode::InvalidArgument, problem));
+    }
+    let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    Ok(ticks)
+}
+
+async fn next_tick(ticks: &mut Option<Interval>) {
+    match ticks {
+        Some(ticks) => drop(ticks.tick().await),
+        None => std::future::pending().await,
+    }
 }
 
 async fn sleep_until(wake: Option<Instant>) {

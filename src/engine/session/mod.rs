@@ -1,6 +1,6 @@
 //! A session, driven: the signalling socket, the peer connections and the media pipelines around the session machine.
 //!
-//! [`start`] gives a [`SessionHandle`]; what happens is told by events. One task owns everything, so that nothing here
+//! [`start`] gives a [`SessionHandle`]; what happens is told as [`Told`]. One task owns everything, so that nothing here
 //! needs a lock; media goes past it, from the pipelines' threads to the transport's tasks and back.
 
 mod devices;
@@ -37,10 +37,18 @@ pub(super) const LEAVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Commands that wait for the driver; more make their callers wait.
 const COMMANDS: usize = 64;
 
+/// What a session tells.
+#[derive(Debug)]
+pub enum Told {
+    Event(SessionEvent),
+    /// What is measured, as often as [`SessionSettings::statistics_interval`] asks for.
+    Statistics(Box<SessionStats>),
+}
+
 /// Joins a session with a session token, publishes what `settings` say, and plays the others.
 ///
 /// `url` is the server's, with http, https, ws or wss. Returns at once: [`SessionEvent::Joined`] or
-/// [`SessionEvent::Ended`] follows. `events` is called on a thread of `runtime`'s, one event after the other; it must not
+/// [`SessionEvent::Ended`] follows. `told` is called on a thread of `runtime`'s, with one thing after the other; it must not
 /// block. The last one is `Ended`; when it comes, connections are closed and files are finished.
 ///
 /// Errors: `invalid_argument` for the URL or a setting, `token_missing`, `media_file` for what is to be sent or played. A
@@ -49,7 +57,7 @@ pub fn start(
     url: &str,
     token: &str,
     mut settings: SessionSettings,
-    events: impl Fn(SessionEvent) + Send + Sync + 'static,
+    told: impl Fn(Told) + Send + Sync + 'static,
     runtime: &tokio::runtime::Handle,
 ) -> Result<SessionHandle> {
     let started = Instant::now();
@@ -57,6 +65,10 @@ pub fn start(
     if token.is_empty() {
         return Err(Error::new(ErrorCode::TokenMissing, "no session token was given"));
     }
+    let statistics = {
+        let _within = runtime.enter();
+        settings.statistics_interval.map(driver::ticks).transpose()?
+    };
     let (happened_sender, happened) = mpsc::unbounded_channel();
     let tell = {
         let happened = happened_sender.clone();
@@ -84,8 +96,9 @@ pub fn start(
         devices: controls.clone(),
         happened,
         commands,
-        events: Box::new(events),
+        told: Box::new(told),
         shared: shared.clone(),
+        statistics,
         timings: SessionTimings::default(),
         last_event: None,
         leaving: Vec::new(),

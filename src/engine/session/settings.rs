@@ -6,6 +6,7 @@ use crate::device::{AudioInput, AudioOutput, AudioSink, VideoInput, VideoOutput}
 use crate::engine::pipeline::VideoSenderSettings;
 use crate::processing::VoiceProcessing;
 use crate::session::{MachineSettings, TrackSource};
+use std::time::Duration;
 
 /// Where each participant's picture goes to. Called on a thread of the engine's, once for each subscribed video track.
 pub type VideoOutputs = Box<dyn Fn(&ParticipantIdentity, &TrackId, TrackSource) -> VideoOutput + Send + Sync>;
@@ -35,6 +36,8 @@ pub struct SessionSettings {
     /// At most; a narrow path gets less, and smaller pictures. 30,000 to 20,000,000.
     pub video_bitrate_bps: u32,
     pub video: VideoSenderSettings,
+    /// How often it is told what is measured, from 100 ms to an hour. `None`: only when it is asked for.
+    pub statistics_interval: Option<Duration>,
     pub machine: MachineSettings,
 }
 
@@ -54,6 +57,7 @@ impl Default for SessionSettings {
             audio_bitrate_bps: 32_000,
             video_bitrate_bps: 1_500_000,
             video: VideoSenderSettings::default(),
+            statistics_interval: None,
             machine: MachineSettings::default(),
         }
     }

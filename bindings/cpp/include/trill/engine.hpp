@@ -33,6 +33,8 @@ struct CallLogFilter {
     std::optional<Direction> direction;
     std::optional<Category> category;
     std::optional<std::string> uid, guid, cursor;
+    /// With a recording, or without.
+    std::optional<bool> recording;
     std::optional<Clock::time_point> since, until;
 };
 
@@ -211,6 +213,7 @@ public:
         raw.cursor = detail::pointer(filter.cursor);
         raw.since_ms = detail::since_1970(filter.since);
         raw.until_ms = detail::since_1970(filter.until);
+        raw.recording = filter.recording ? (*filter.recording ? 1 : -1) : 0;
         return begin<CallLogPage, trill_call_log_page>(std::move(done), [&](auto told, void* ud, trill_error** error) {
             return trill_call_log_fetch(get(), &raw, told, ud, error);
         });
@@ -300,6 +303,20 @@ public:
             return trill_session_voice_processing(get(), session_id.c_str(), &voice, error);
         });
         return read ? Result<Voice>(static_cast<Voice>(voice)) : Result<Voice>(read.error());
+    }
+    /// The device of that name or id, or the default one.
+    Result<void> choose_device(const std::string& session_id, DeviceKind kind, const std::optional<std::string>& name = {},
+                               DevicePolicy policy = DevicePolicy::fall_back) const {
+        return detail::attempt([&](trill_error** error) {
+            return trill_session_choose_device(get(), session_id.c_str(), static_cast<std::int32_t>(kind),
+                                               detail::pointer(name), static_cast<std::int32_t>(policy), error);
+        });
+    }
+    /// 0 is silence, 1 as it is, 4 the most.
+    Result<void> set_volume(const std::string& session_id, DeviceKind kind, float volume) const {
+        return detail::attempt([&](trill_error** error) {
+            return trill_session_set_volume(get(), session_id.c_str(), static_cast<std::int32_t>(kind), volume, error);
+        });
     }
     Result<std::vector<Participant>> participants(const std::string& session_id) const {
         trill_participants* list = nullptr;

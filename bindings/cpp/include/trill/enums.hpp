@@ -169,6 +169,7 @@ enum class EventKind : std::int32_t {
     session_error = TRILL_EVENT_SESSION_ERROR,
     session_ended = TRILL_EVENT_SESSION_ENDED,
     device_changed = TRILL_EVENT_DEVICE_CHANGED,
+    statistics = TRILL_EVENT_STATISTICS,
 };
 
 enum class SessionEnd : std::int32_t {
@@ -239,6 +240,13 @@ enum class DeviceState : std::int32_t {
     in_use = TRILL_DEVICE_STATE_IN_USE,
     lost = TRILL_DEVICE_STATE_LOST,
     failed = TRILL_DEVICE_STATE_FAILED,
+};
+
+enum class DevicePolicy : std::int32_t {
+    fall_back = TRILL_DEVICE_POLICY_FALL_BACK,
+    follow_default = TRILL_DEVICE_POLICY_FOLLOW_DEFAULT,
+    keep = TRILL_DEVICE_POLICY_KEEP,
+    silence = TRILL_DEVICE_POLICY_SILENCE,
 };
 
 enum class LogLevel : std::int32_t {

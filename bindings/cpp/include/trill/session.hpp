@@ -36,6 +36,10 @@ struct SessionSettings {
     /// Played on a speaker of the machine's, by name or id, or its default.
     bool play = false;
     std::optional<std::string> speaker, audio_output_file, video_output_folder;
+    DevicePolicy device_policy = DevicePolicy::fall_back;
+
+    /// How often `statistics` is told; 0 for never.
+    Milliseconds statistics_interval{0};
 };
 
 /// What a session tells. Those for events run where the engine's callbacks run; those for frames on media threads, at the
@@ -45,6 +49,7 @@ struct SessionCallbacks {
     OnEvent joined, connected, participant_joined, participant_left, participant_updated;
     OnEvent track_published, track_unpublished, track_subscribed, track_unsubscribed, track_muted, track_unmuted;
     OnEvent first_audio, first_video, active_speakers, quality_changed, data, reconnecting, reconnected, error, ended;
+    OnEvent device_changed, statistics;
     std::function<void(const char* identity, const char* track_id, const VideoFrame&)> video_frame;
     /// The mix of all the others.
     std::function<void(const AudioFrame&)> audio_frame;
@@ -83,6 +88,8 @@ inline trill_session_settings raw(const SessionSettings& from) {
     raw.speaker = pointer(from.speaker);
     raw.audio_output_file = pointer(from.audio_output_file);
     raw.video_output_folder = pointer(from.video_output_folder);
+    raw.device_policy = static_cast<std::int32_t>(from.device_policy);
+    raw.statistics_interval_ms = static_cast<std::uint32_t>(from.statistics_interval.count());
     return raw;
 }
 
@@ -117,6 +124,8 @@ inline trill_session_callbacks raw(SessionCallbacks& from) {
     raw.reconnected = from.reconnected ? tell<&C::reconnected> : nullptr;
     raw.error = from.error ? tell<&C::error> : nullptr;
     raw.ended = from.ended ? tell<&C::ended> : nullptr;
+    raw.device_changed = from.device_changed ? tell<&C::device_changed> : nullptr;
+    raw.statistics = from.statistics ? tell<&C::statistics> : nullptr;
     if (from.video_frame) {
         raw.video_frame = [](void* ud, const char* identity, const char* track, const trill_video_frame* frame) noexcept {
             static_cast<C*>(ud)->video_frame(identity, track, *frame);

@@ -170,6 +170,38 @@ struct Data {
           topic(detail::maybe(told.topic)), reliable(told.reliable != 0) {}
 };
 
+/// What a session sends and receives. The members of the tracks are those of trill.h.
+struct Statistics {
+    struct Received : trill_received_track {
+        explicit Received(const trill_received_track& from)
+            : trill_received_track(from), owner(from.identity), track(from.track_id) {
+            // What the C struct points to is lent: these are kept.
+            identity = nullptr;
+            track_id = nullptr;
+        }
+        std::string owner, track;
+    };
+
+    std::chrono::microseconds joined_after, connected_after, first_audio_after, first_video_after;
+    Milliseconds signal_round_trip;
+    std::uint64_t bytes_sent, bytes_received;
+    std::vector<trill_sent_track> sent;
+    std::vector<Received> received;
+    /// 0 while it is not known.
+    std::uint32_t send_estimate_bps;
+    std::chrono::microseconds send_queue, send_round_trip, receive_round_trip;
+    std::uint64_t playback_underruns;
+
+    explicit Statistics(const trill_statistics& from)
+        : joined_after(from.joined_after_us), connected_after(from.connected_after_us),
+          first_audio_after(from.first_audio_after_us), first_video_after(from.first_video_after_us),
+          signal_round_trip(from.signal_round_trip_ms), bytes_sent(from.bytes_sent), bytes_received(from.bytes_received),
+          sent(detail::list<trill_sent_track>(from.sent, from.sent_count)),
+          received(detail::list<Received>(from.received, from.received_count)), send_estimate_bps(from.send_estimate_bps),
+          send_queue(from.send_queue_us), send_round_trip(from.send_round_trip_us),
+          receive_round_trip(from.receive_round_trip_us), playback_underruns(from.playback_underruns) {}
+};
+
 /// Something happened; which members are set, trill.h says for each kind.
 struct Event {
     EventKind kind;
@@ -192,6 +224,7 @@ struct Event {
     std::optional<DeviceKind> device;
     std::optional<DeviceState> device_state;
     std::optional<std::string> device_name;
+    std::optional<Statistics> statistics;
 
     explicit Event(const trill_event& from)
         : kind(static_cast<EventKind>(from.kind)), local(from.local != 0), session_id(detail::maybe(from.session_id)),
@@ -206,39 +239,13 @@ struct Event {
           device(from.device ? std::optional<DeviceKind>(static_cast<DeviceKind>(from.device)) : std::nullopt),
           device_state(from.device_state ? std::optional<DeviceState>(static_cast<DeviceState>(from.device_state))
                                          : std::nullopt),
-          device_name(detail::maybe(from.device_name)) {}
+          device_name(detail::maybe(from.device_name)), statistics(made<Statistics>(from.statistics)) {}
 
 private:
     template <typename To, typename From>
     static std::optional<To> made(const From* from) {
         return from ? std::optional<To>(To(*from)) : std::nullopt;
     }
-};
-
-/// What a session sends and receives. The members of the tracks are those of trill.h.
-struct Statistics {
-    struct Received : trill_received_track {
-        explicit Received(const trill_received_track& from)
-            : trill_received_track(from), owner(from.identity), track(from.track_id) {
-            // What the C struct points to is lent: these are kept.
-            identity = nullptr;
-            track_id = nullptr;
-        }
-        std::string owner, track;
-    };
-
-    std::chrono::microseconds joined_after, connected_after, first_audio_after, first_video_after;
-    Milliseconds signal_round_trip;
-    std::uint64_t bytes_sent, bytes_received;
-    std::vector<trill_sent_track> sent;
-    std::vector<Received> received;
-
-    explicit Statistics(const trill_statistics& from)
-        : joined_after(from.joined_after_us), connected_after(from.connected_after_us),
-          first_audio_after(from.first_audio_after_us), first_video_after(from.first_video_after_us),
-          signal_round_trip(from.signal_round_trip_ms), bytes_sent(from.bytes_sent), bytes_received(from.bytes_received),
-          sent(detail::list<trill_sent_track>(from.sent, from.sent_count)),
-          received(detail::list<Received>(from.received, from.received_count)) {}
 };
 
 }  // namespace trill

@@ -214,6 +214,7 @@ public final class Engine: Sendable {
         raw.category = filter.category?.rawValue ?? 0
         raw.since_ms = filter.since?.milliseconds ?? 0
         raw.until_ms = filter.until?.milliseconds ?? 0
+        raw.recording = filter.recording.map { $0 ? 1 : -1 } ?? 0
         return try await awaitResult(CallLogPage.init(raw:)) { userData, error in
             withText(uid) { uid in
                 withText(guid) { guid in

@@ -196,6 +196,19 @@ public enum DeviceState: Int32, Sendable, CaseIterable, Coded {
     case unrecognized = -1
 }
 
+/// What is done when one of the machine's devices is not there, fails, or is not the default one any more.
+public enum DevicePolicy: Int32, Sendable, CaseIterable, Coded {
+    /// The chosen device, and the default one while it is not there.
+    case fallBack = 0
+    /// The default device, also when that becomes another one.
+    case followDefault = 1
+    /// The chosen device and no other: silence until it is back.
+    case keep = 2
+    /// The chosen device. Once it fails, silence, until the app chooses again.
+    case silence = 3
+    case unrecognized = -1
+}
+
 /// What is done to our voice before it is sent.
 public struct VoiceProcessing: OptionSet, Sendable, Hashable {
     public let rawValue: Int32

@@ -79,6 +79,8 @@ public struct SessionEvent: Sendable {
         /// One of our own devices, or what the app put in its place, works, is lost or has failed; the session goes on. The
         /// name is that of the one that works, the error says why none does.
         case deviceChanged(DeviceKind, DeviceState, name: String?, TrillError?)
+        /// As often as the settings ask for.
+        case statistics(Statistics)
         /// The last event of a session.
         case ended(SessionEnd, TrillError?)
     }

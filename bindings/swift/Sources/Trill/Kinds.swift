@@ -36,6 +36,7 @@ enum EventKind: Int32, CaseIterable, Coded {
     case sessionError = 218
     case sessionEnded = 219
     case deviceChanged = 220
+    case statistics = 221
     case unrecognized = -1
 }
 

@@ -146,7 +146,12 @@ extension Statistics {
             bytesSent: statistics.bytes_sent,
             bytesReceived: statistics.bytes_received,
             sent: array(statistics.sent, statistics.sent_count).map { SentTrack(raw: $0) },
-            received: array(statistics.received, statistics.received_count).map { ReceivedTrack(raw: $0) }
+            received: array(statistics.received, statistics.received_count).map { ReceivedTrack(raw: $0) },
+            sendEstimate: statistics.send_estimate_bps == 0 ? nil : statistics.send_estimate_bps,
+            sendQueue: .microseconds(statistics.send_queue_us),
+            sendRoundTrip: passed(statistics.send_round_trip_us),
+            receiveRoundTrip: passed(statistics.receive_round_trip_us),
+            playbackUnderruns: statistics.playback_underruns
         )
     }
 }
@@ -170,7 +175,11 @@ extension SentTrack {
                 height: Int(track.video_height),
                 framesPerSecond: Double(track.video_millifps) / 1000
             ),
-            videoEncodeTime: .microseconds(track.video_encode_us)
+            videoEncodeTime: .microseconds(track.video_encode_us),
+            packetsNacked: track.packets_nacked,
+            packetsUnsent: track.packets_unsent,
+            videoPLIs: track.video_plis,
+            videoLeftOut: track.video_left_out
         )
     }
 }
@@ -198,7 +207,10 @@ extension ReceivedTrack {
             ),
             videoPLIs: track.video_plis,
             videoFreezes: track.video_freezes,
-            videoDecodeTime: .microseconds(track.video_decode_us)
+            videoDecodeTime: .microseconds(track.video_decode_us),
+            packetsDropped: track.packets_dropped,
+            undecodable: track.undecodable,
+            audioTarget: .microseconds(track.audio_target_us)
         )
     }
 }

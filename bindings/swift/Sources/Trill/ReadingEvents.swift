@@ -72,6 +72,7 @@ extension Event {
                 name: text(event.device_name),
                 error
             ))
+        case .statistics: session(.statistics(Statistics(raw: event.statistics.pointee)))
 
         case .unrecognized: .unrecognized(kind: event.kind)
         }

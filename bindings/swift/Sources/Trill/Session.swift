@@ -50,6 +50,22 @@ public final class Session: Sendable {
         try checked { trill_session_set_voice_processing(handle.pointer, id, processing.flags, &$0) }
     }
 
+    /// Takes another of the machine's devices from now on, by name or id; nil for the default one. What comes of it is told as
+    /// `SessionEvent.Kind.deviceChanged`.
+    public func chooseDevice(_ kind: DeviceKind, _ name: String? = nil, policy: DevicePolicy = .fallBack) throws {
+        let name = try name.map(whole)
+        try checked { error in
+            withText(name) {
+                trill_session_choose_device(handle.pointer, id, kind.rawValue, $0, policy.rawValue, &error)
+            }
+        }
+    }
+
+    /// Says how loud one of the machine's microphones or speakers is: 0 for silence, 1 as it is, 4 at most.
+    public func setVolume(of kind: DeviceKind, _ volume: Float) throws {
+        try checked { trill_session_set_volume(handle.pointer, id, kind.rawValue, volume, &$0) }
+    }
+
     /// Leaves it. After that none of its handlers runs any more. Takes 2 s at most.
     public func end() async throws {
         try await awaitDone { trill_session_end(handle.pointer, id, onDone, $0, &$1) }

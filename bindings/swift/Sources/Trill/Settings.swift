@@ -75,6 +75,10 @@ public struct SessionSettings: Sendable {
     public var manualSubscribe = false
     /// How long a broken connection is tried to be restored; nil for 20 s.
     public var reconnectTimeout: Duration?
+    /// What is done when one of the machine's devices is not there, fails, or is not the default one any more.
+    public var devicePolicy = DevicePolicy.fallBack
+    /// How often `SessionEvent.Kind.statistics` comes, 100 ms to an hour; nil for never.
+    public var statisticsInterval: Duration?
 
     public init(audio: AudioSource = .none, video: VideoSource = .none, playback: Playback = .none) {
         self.audio = audio
@@ -95,6 +99,8 @@ public struct CallLogFilter: Sendable {
     public var uid: String?
     /// Calls of this group.
     public var guid: String?
+    /// With a recording (this version makes none), or without.
+    public var recording: Bool?
     /// Initiated at or after this time.
     public var since: Date?
     /// Initiated before this time.

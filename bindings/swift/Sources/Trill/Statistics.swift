@@ -11,6 +11,16 @@ public struct Statistics: Sendable, Hashable {
     public let bytesReceived: UInt64
     public let sent: [SentTrack]
     public let received: [ReceivedTrack]
+    /// What our path to the server is estimated to carry of what we send, in bit/s; nil before there was feedback.
+    public let sendEstimate: UInt32?
+    /// How long our packets wait in the queue of that path's bottleneck.
+    public let sendQueue: Duration
+    /// Of the connection that we send on, by ICE's own checks.
+    public let sendRoundTrip: Duration?
+    /// Of the connection that we receive on.
+    public let receiveRoundTrip: Duration?
+    /// How often one of the machine's speakers ran out of sound: each run of silence counts once.
+    public let playbackUnderruns: UInt64
 }
 
 /// One track that we send.
@@ -33,6 +43,14 @@ public struct SentTrack: Sendable, Hashable {
     public let video: VideoStatistics
     /// What encoding a picture takes, smoothed.
     public let videoEncodeTime: Duration
+    /// Packets that the receiver asked for again.
+    public let packetsNacked: UInt64
+    /// Packets that were made and not sent: there was no connection, or no room.
+    public let packetsUnsent: UInt64
+    /// Requests for a key frame that came in.
+    public let videoPLIs: UInt64
+    /// Pictures left out to hold the bitrate.
+    public let videoLeftOut: UInt64
 }
 
 /// One track that we receive.
@@ -63,6 +81,12 @@ public struct ReceivedTrack: Sendable, Hashable {
     public let videoFreezes: UInt64
     /// What decoding a picture takes, smoothed.
     public let videoDecodeTime: Duration
+    /// Packets that came and were not looked at: there was no room.
+    public let packetsDropped: UInt64
+    /// Packets of audio, or pictures, that the decoder refused.
+    public let undecodable: UInt64
+    /// How long audio waits, as the network's jitter asks for.
+    public let audioTarget: Duration
 }
 
 /// The pictures of a track; all zero for audio.

@@ -104,6 +104,7 @@ private func status(_ body: () async throws -> Void) async -> Status? {
         let pushed = SessionSettings(audio: .pushed(channels: 2), video: .pushed)
         var made = SessionSettings(audio: .tone(), video: .testPicture)
         (made.videoWidth, made.videoHeight, made.videoFramesPerSecond) = (320, 180, 15)
+        made.statisticsInterval = .milliseconds(200)
         let hers = try await alice.startSession(
             id, access: alice.sessionToken(for: id), settings: pushed, media: sensesOfAlice.media)
         let his = try await bob.startSession(
@@ -135,6 +136,10 @@ private func status(_ body: () async throws -> Void) async -> Status? {
         #expect(statistics.received.allSatisfy { $0.identity == "bob" && $0.packets > 0 })
         #expect(try #require(statistics.connectedAfter) > .zero)
 
+        // He has none of the machine's devices.
+        #expect(await status { try his.chooseDevice(.microphone, "any", policy: .keep) } == .deviceUnavailable)
+        #expect(await status { try his.setVolume(of: .speaker, 0.5) } == .deviceUnavailable)
+
         try await hers.send(Data("hello".utf8), topic: "chat", to: ["bob"])
         try await hers.setMuted(.camera, true)
         // One loop over his events: none was lost before it begins. A message and a mute come on ways of their own.
@@ -149,6 +154,9 @@ private func status(_ body: () async throws -> Void) async -> Status? {
             return isMuted && events.contains { if case .data = $0.kind { true } else { false } } ? events : nil
         }
         #expect(told.contains { if case .joined = $0.kind { true } else { false } })
+        #expect(told.contains {
+            if case .statistics(let statistics) = $0.kind { statistics.sent.count == 2 } else { false }
+        })
         #expect(told.contains {
             if case .data(let message) = $0.kind {
                 message.payload == Data("hello".utf8) && message.topic == "chat" && message.from == "alice"
@@ -173,6 +181,10 @@ private func status(_ body: () async throws -> Void) async -> Status? {
             let page = try await engine.callLog(filter)
             #expect(page.calls.map(\.sessionID) == [hers.id] && page.calls[0].endReason == .hungUp)
             #expect(page.calls[0].duration > .zero && page.calls[0].parties.allSatisfy(\.joined))
+            (filter.recording, filter.category) = (false, .call)
+            #expect(try await engine.callLog(filter).calls.count == 1)
+            filter.recording = true
+            #expect(try await engine.callLog(filter).calls.isEmpty)
         }
         try await alice.logout()
         #expect(alice.loggedInUser == nil)

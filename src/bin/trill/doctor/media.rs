@@ -6,7 +6,7 @@ use std::net::{ToSocketAddrs, UdpSocket};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use trill::base::{ErrorCode, ParticipantIdentity, Result, SessionId, UnixMillis};
-use trill::engine::session::{self, SessionSettings};
+use trill::engine::session::{self, SessionSettings, Told};
 use trill::identity::SessionToken;
 use trill::session::SessionEvent;
 
@@ -46,7 +46,11 @@ fn connect(server: &str, token: &str) -> Result<f64> {
     let runtime = runtime.map_err(|e| trill::base::Error::new(ErrorCode::Internal, e.to_string()))?;
     runtime.block_on(async {
         let (told, mut events) = mpsc::unbounded_channel();
-        let tell = move |event| drop(told.send(event));
+        let tell = move |tells| {
+            if let Told::Event(event) = tells {
+                drop(told.send(event));
+            }
+        };
         let handle =
             session::start(server, token, SessionSettings::default(), tell, &tokio::runtime::Handle::current())?;
         let connected = async {

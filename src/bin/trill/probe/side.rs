@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use trill::base::{Error, ErrorCode, Result};
 use trill::device::{AudioInput, AudioOutput, VideoInput, VideoOutput};
-use trill::engine::session::{self, SessionHandle, SessionSettings, SessionStats};
+use trill::engine::session::{self, SessionHandle, SessionSettings, SessionStats, Told};
 use trill::engine::timecode::{TimecodedAudio, TimecodedVideo, Watch};
 use trill::session::{OutgoingData, SessionEvent};
 use trill::testkit::timecode::{OneWay, Report, one_way};
@@ -59,7 +59,11 @@ impl Side {
         settings.video.max_fps = media.fps;
         let (told, events) = mpsc::unbounded_channel();
         // Nobody listens any more after the end.
-        let tell = move |event| drop(told.send(event));
+        let tell = move |tells| {
+            if let Told::Event(event) = tells {
+                drop(told.send(event));
+            }
+        };
         let handle = session::start(server, token, settings, tell, &tokio::runtime::Handle::current())?;
         Ok(Self { name, watch, handle, events })
     }

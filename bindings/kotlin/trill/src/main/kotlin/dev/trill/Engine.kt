@@ -196,6 +196,7 @@ class Engine(config: EngineConfig = EngineConfig()) : AutoCloseable {
             cursor = filter.cursor?.whole()
             category = filter.category?.code ?: 0
             guid = filter.guid?.whole()
+            recording = filter.recording?.let { if (it) 1 else -1 } ?: 0
         }
         return awaitResult(::readPage) { done, userData, error ->
             library.trill_call_log_fetch(handle, struct, done, userData, error)

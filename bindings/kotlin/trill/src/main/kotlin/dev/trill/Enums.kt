@@ -237,6 +237,22 @@ enum class DeviceState(override val code: Int) : Coded {
     UNRECOGNIZED(UNRECOGNIZED_CODE),
 }
 
+/** What is done when one of the machine's devices is not there, fails, or is not the default one any more. */
+enum class DevicePolicy(override val code: Int) : Coded {
+    /** The chosen device, and the default one while it is not there. */
+    FALL_BACK(0),
+
+    /** The default device, also when that becomes another one. */
+    FOLLOW_DEFAULT(1),
+
+    /** The chosen device and no other: silence until it is back. */
+    KEEP(2),
+
+    /** The chosen device. Once it fails, silence, until the app chooses again. */
+    SILENCE(3),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
 /** What can be done to our voice before it is sent. */
 enum class VoiceProcessing(internal val flag: Int) {
     /** Takes what the speaker plays out of what the microphone hears. */

@@ -171,6 +171,9 @@ sealed interface SessionEvent : Event {
         val error: TrillException?,
     ) : SessionEvent
 
+    /** What it sends and receives, as often as the settings ask for. */
+    data class Measured(override val sessionId: String, val statistics: Statistics) : SessionEvent
+
     /** The last event of a session. */
     data class Ended(override val sessionId: String, val end: SessionEnd, val error: TrillException?) : SessionEvent
 }

@@ -164,6 +164,16 @@ data class Statistics(
     val bytesReceived: Long,
     val sent: List<SentTrack>,
     val received: List<ReceivedTrack>,
+    /** What our path to the server is estimated to carry of what we send, in bit/s; null before there was feedback. */
+    val sendEstimate: Long?,
+    /** How long our packets wait in the queue of that path's bottleneck. */
+    val sendQueue: Duration,
+    /** Of the connection that we send on, by ICE's own checks. */
+    val sendRoundTrip: Duration?,
+    /** Of the connection that we receive on. */
+    val receiveRoundTrip: Duration?,
+    /** How often one of the machine's speakers ran out of sound: each run of silence counts once. */
+    val playbackUnderruns: Long,
 )
 
 /** One track that we send. */
@@ -186,6 +196,14 @@ data class SentTrack(
     val video: VideoStatistics,
     /** What encoding a picture takes, smoothed. */
     val videoEncodeTime: Duration,
+    /** Packets that the receiver asked for again. */
+    val packetsNacked: Long,
+    /** Packets that were made and not sent: there was no connection, or no room. */
+    val packetsUnsent: Long,
+    /** Requests for a key frame that came in. */
+    val videoPlis: Long,
+    /** Pictures left out to hold the bitrate. */
+    val videoLeftOut: Long,
 )
 
 /** One track that we receive. */
@@ -216,6 +234,12 @@ data class ReceivedTrack(
     val videoFreezes: Long,
     /** What decoding a picture takes, smoothed. */
     val videoDecodeTime: Duration,
+    /** Packets that came and were not looked at: there was no room. */
+    val packetsDropped: Long,
+    /** Packets of audio, or pictures, that the decoder refused. */
+    val undecodable: Long,
+    /** How long audio waits, as the network's jitter asks for. */
+    val audioTarget: Duration,
 )
 
 /** The pictures of a track; all zero for audio. */

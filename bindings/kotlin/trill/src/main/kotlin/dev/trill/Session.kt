@@ -58,6 +58,19 @@ class Session internal constructor(
         set(value) =
             checked { error -> library.trill_session_set_voice_processing(engine, id, value.flags(), error) }
 
+    /**
+     * Takes another of the machine's devices from now on, by name or id; null for the default one. What comes of it is told as
+     * [SessionEvent.DeviceChanged].
+     */
+    fun chooseDevice(kind: DeviceKind, name: String? = null, policy: DevicePolicy = DevicePolicy.FALL_BACK) =
+        checked { error ->
+            library.trill_session_choose_device(engine, id, kind.code, name?.whole(), policy.code, error)
+        }
+
+    /** Says how loud one of the machine's microphones or speakers is: 0 for silence, 1 as it is, 4 at most. */
+    fun setVolume(kind: DeviceKind, volume: Float) =
+        checked { error -> library.trill_session_set_volume(engine, id, kind.code, volume, error) }
+
     /** Leaves it. After that no function of its [MediaCallbacks] runs any more. Takes 2 s at most. */
     suspend fun end() = await { done, userData, error -> library.trill_session_end(engine, id, done, userData, error) }
 

@@ -99,6 +99,10 @@ data class SessionSettings(
     val manualSubscribe: Boolean = false,
     /** How long a broken connection is tried to be restored; null for 20 s. */
     val reconnectTimeout: Duration? = null,
+    /** What is done when one of the machine's devices is not there, fails, or is not the default one any more. */
+    val devicePolicy: DevicePolicy = DevicePolicy.FALL_BACK,
+    /** How often [SessionEvent.Measured] comes, 100 ms to an hour; null for never. */
+    val statisticsInterval: Duration? = null,
 )
 
 /** Which calls a page of the log holds. What is null does not filter. */
@@ -113,6 +117,8 @@ data class CallLogFilter(
     val uid: String? = null,
     /** Calls of this group. */
     val guid: String? = null,
+    /** With a recording (this version makes none), or without. */
+    val recording: Boolean? = null,
     /** Initiated at or after this time. */
     val since: Instant? = null,
     /** Initiated before this time. */

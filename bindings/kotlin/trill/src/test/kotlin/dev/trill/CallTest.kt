@@ -6,6 +6,7 @@ import java.util.concurrent.TimeUnit
 import java.util.concurrent.atomic.AtomicInteger
 import java.util.concurrent.atomic.AtomicReference
 import kotlin.time.Duration.Companion.microseconds
+import kotlin.time.Duration.Companion.milliseconds
 import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.CoroutineScope
 import kotlinx.coroutines.CoroutineStart
@@ -72,6 +73,7 @@ class CallTest {
         val pushed = SessionSettings(audio = AudioSource.Pushed(channels = 2), video = VideoSource.Pushed)
         val made = SessionSettings(
             audio = AudioSource.Tone(), video = VideoSource.TestPicture, videoWidth = 320, videoHeight = 180, videoFps = 15,
+            statisticsInterval = 200.milliseconds,
         )
         val id = dialled.sessionId
         val hers = alice.startSession(id, alice.sessionToken(id), pushed, eyesOfAlice.media)
@@ -108,6 +110,13 @@ class CallTest {
         assertTrue(statistics.received.all { it.identity == "bob" && it.packets > 0 })
         assertTrue(statistics.connectedAfter!! > 0.seconds)
 
+        val measured = next<SessionEvent.Measured>(his.events).await()
+        assertEquals(his.id to 2, measured.sessionId to measured.statistics.sent.size)
+        // He has none of the machine's devices.
+        val choice = runCatching { his.chooseDevice(DeviceKind.MICROPHONE, "any", DevicePolicy.KEEP) }
+        assertEquals(Status.DEVICE_UNAVAILABLE, choice.status())
+        assertEquals(Status.DEVICE_UNAVAILABLE, runCatching { his.setVolume(DeviceKind.SPEAKER, 0.5f) }.status())
+
         val message = next<SessionEvent.Data>(his.events)
         hers.sendData("hello".encodeToByteArray(), topic = "chat", to = listOf("bob"))
         message.await().message.let {
@@ -136,6 +145,39 @@ class CallTest {
         alice.logout()
         assertNull(alice.loggedInUser)
     }
+
+    @Test
+    fun `the log is filtered by what it is asked for, and a user has the metadata that its owner gave it`() =
+        TestServer().use { server ->
+            Engine().use { alice ->
+                runBlocking {
+                    withTimeout(patience) {
+                        Engine().use { bob ->
+                            assertNull(bob.login(server.url, server.token("bob")).metadata)
+                        }
+                        server.put("users/alice", """{"name": "Alice", "metadata": {"desk": 4}}""")
+                        server.put("groups/team", """{"name": "Team"}""")
+                        for (member in listOf("alice", "bob")) server.put("groups/team/members/$member", "")
+                        val user = alice.login(server.url, server.token("alice"))
+                        assertEquals("Alice" to """{"desk":4}""", user.name to user.metadata)
+
+                        val toBob = alice.initiate("bob").sessionId
+                        alice.cancel(toBob)
+                        val group = CallOptions(receiverType = ReceiverType.GROUP, category = Category.MEET)
+                        val toTeam = alice.initiate("team", options = group).sessionId
+                        alice.cancel(toTeam)
+                        suspend fun found(filter: CallLogFilter) = alice.callLog(filter).calls.map { it.sessionId }
+                        assertEquals(listOf(toTeam, toBob), found(CallLogFilter()))
+                        assertEquals(listOf(toBob), found(CallLogFilter(category = Category.CALL)))
+                        assertEquals(listOf(toTeam), found(CallLogFilter(category = Category.MEET)))
+                        assertEquals(listOf(toTeam), found(CallLogFilter(guid = "team")))
+                        assertEquals(emptyList<String>(), found(CallLogFilter(guid = "nobodys")))
+                        assertEquals(listOf(toTeam, toBob), found(CallLogFilter(recording = false)))
+                        assertEquals(emptyList<String>(), found(CallLogFilter(recording = true)))
+                    }
+                }
+            }
+        }
 
     @Test
     fun `a rejected call, a cancelled call and a call to nobody end as they should`() = TestServer().use { server ->

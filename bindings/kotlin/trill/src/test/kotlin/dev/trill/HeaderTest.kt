@@ -70,12 +70,14 @@ class HeaderTest {
         "PUSH_OUTCOME" to enumEntries<PushOutcome>(),
         "DEVICE_KIND" to enumEntries<DeviceKind>(),
         "DEVICE_STATE" to enumEntries<DeviceState>(),
+        "DEVICE_POLICY" to enumEntries<DevicePolicy>(),
     )
 
     private val structs: List<Structure> = listOf(
         ErrorStruct(null), EngineConfigStruct(), EngineCallbacksStruct(), DataStruct(null), EventStruct(null),
-        UserStruct(null), PushedCallStruct(null), WakeStruct(null), DeviceStruct(null), DevicesStruct(null), CallOptionsStruct(), CallPartyStruct(null), CallStruct(null), SessionAccessStruct(null),
-        SessionSettingsStruct(), SessionCallbacksStruct(), TrackStruct(null), ParticipantStruct(null),
+        UserStruct(null), PushedCallStruct(null), WakeStruct(null), DeviceStruct(null), DevicesStruct(null),
+        CallOptionsStruct(), CallPartyStruct(null), CallStruct(null), SessionAccessStruct(null), SessionSettingsStruct(),
+        SessionCallbacksStruct(), TrackStruct(null), ParticipantStruct(null),
         ParticipantsStruct(null), SpeakerStruct(null), VideoFrameStruct(), AudioFrameStruct(null), SentTrackStruct(null),
         ReceivedTrackStruct(null), StatisticsStruct(null), CallLogFilterStruct(), CallLogPageStruct(null),
     )

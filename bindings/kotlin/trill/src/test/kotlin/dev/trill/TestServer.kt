@@ -1,5 +1,9 @@
 package dev.trill
 
+import java.net.URI
+import java.net.http.HttpClient
+import java.net.http.HttpRequest
+import java.net.http.HttpResponse
 import java.nio.file.Files
 import java.util.concurrent.TimeUnit
 
@@ -19,6 +23,15 @@ class TestServer : AutoCloseable {
     }
 
     fun token(uid: String): String = mint("user", uid)
+
+    /** Asks its owner's REST API for a change. */
+    fun put(path: String, json: String) {
+        val request = HttpRequest.newBuilder(URI.create("$url/v1/$path"))
+            .header("Authorization", "Bearer ${mint("admin", "test")}").header("Content-Type", "application/json")
+            .PUT(HttpRequest.BodyPublishers.ofString(json)).build()
+        val response = HttpClient.newHttpClient().send(request, HttpResponse.BodyHandlers.ofString())
+        check(response.statusCode() in 200..299) { response.body() }
+    }
 
     fun sessionToken(room: String, identity: String): String = mint("session", room, identity)
 

@@ -58,6 +58,7 @@ internal fun readEvent(pointer: Pointer): Event = EventStruct(pointer).readAll()
         EventKind.SESSION_ENDED -> SessionEvent.Ended(session, coded(session_end), error())
         EventKind.DEVICE_CHANGED ->
             SessionEvent.DeviceChanged(session, coded(device), coded(device_state), device_name.text(), error())
+        EventKind.STATISTICS -> SessionEvent.Measured(session, readStatistics(checkNotNull(statistics)))
 
         EventKind.UNRECOGNIZED -> Event.Unrecognized(kind)
     }

@@ -40,6 +40,7 @@ internal enum class EventKind(override val code: Int) : Coded {
     SESSION_ERROR(218),
     SESSION_ENDED(219),
     DEVICE_CHANGED(220),
+    STATISTICS(221),
     UNRECOGNIZED(-1),
 }
 

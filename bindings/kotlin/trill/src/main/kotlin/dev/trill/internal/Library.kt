@@ -204,6 +204,23 @@ internal interface TrillLibrary : Library {
         error: PointerByReference,
     ): Int
 
+    fun trill_session_choose_device(
+        engine: Pointer,
+        sessionId: String,
+        kind: Int,
+        name: String?,
+        policy: Int,
+        error: PointerByReference,
+    ): Int
+
+    fun trill_session_set_volume(
+        engine: Pointer,
+        sessionId: String,
+        kind: Int,
+        volume: Float,
+        error: PointerByReference,
+    ): Int
+
     fun trill_session_participants(
         engine: Pointer,
         sessionId: String,

@@ -61,6 +61,8 @@ internal fun SessionSettings.toStruct(): SessionSettingsStruct = SessionSettings
     it.video_output_folder = videoOutputFolder?.toString()?.whole()
     it.manual_subscribe = manualSubscribe.toInt()
     it.reconnect_timeout_ms = reconnectTimeout?.inWholeMilliseconds?.toUInt()?.toInt() ?: 0
+    it.device_policy = devicePolicy.code
+    it.statistics_interval_ms = statisticsInterval?.inWholeMilliseconds?.toUInt()?.toInt() ?: 0
     (playback as? Playback.Speaker)?.let { speaker ->
         it.play = 1
         it.speaker = speaker.name?.whole()

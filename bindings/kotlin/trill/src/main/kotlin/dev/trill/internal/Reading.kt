@@ -153,6 +153,11 @@ internal fun readStatistics(pointer: Pointer): Statistics = StatisticsStruct(poi
         bytesReceived = it.bytes_received,
         sent = readArray(it.sent, it.sent_count, ::SentTrackStruct, ::sentTrack),
         received = readArray(it.received, it.received_count, ::ReceivedTrackStruct, ::receivedTrack),
+        sendEstimate = Integer.toUnsignedLong(it.send_estimate_bps).takeIf { bps -> bps > 0 },
+        sendQueue = it.send_queue_us.microseconds,
+        sendRoundTrip = passed(it.send_round_trip_us),
+        receiveRoundTrip = passed(it.receive_round_trip_us),
+        playbackUnderruns = it.playback_underruns,
     )
 }
 
@@ -197,6 +202,10 @@ private fun sentTrack(it: SentTrackStruct) = SentTrack(
         it.video_frames, it.video_key_frames, it.video_width, it.video_height, it.video_millifps / 1000.0,
     ),
     videoEncodeTime = it.video_encode_us.microseconds,
+    packetsNacked = it.packets_nacked,
+    packetsUnsent = it.packets_unsent,
+    videoPlis = it.video_plis,
+    videoLeftOut = it.video_left_out,
 )
 
 private fun receivedTrack(it: ReceivedTrackStruct) = ReceivedTrack(
@@ -217,6 +226,9 @@ private fun receivedTrack(it: ReceivedTrackStruct) = ReceivedTrack(
     videoPlis = it.video_plis,
     videoFreezes = it.video_freezes,
     videoDecodeTime = it.video_decode_us.microseconds,
+    packetsDropped = it.packets_dropped,
+    undecodable = it.undecodable,
+    audioTarget = it.audio_target_us.microseconds,
 )
 
 /** An array's structs, one after the other in memory. */

@@ -62,7 +62,7 @@ internal class DataStruct(pointer: Pointer?) : Struct(pointer) {
 @Structure.FieldOrder(
     "kind", "local", "session_id", "error", "user", "call", "by", "participant", "participants", "participant_count",
     "identity", "track", "track_id", "speakers", "speaker_count", "data", "width", "height", "quality", "session_end",
-    "device", "device_state", "device_name",
+    "device", "device_state", "device_name", "statistics",
 )
 internal class EventStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var kind = 0
@@ -88,6 +88,7 @@ internal class EventStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var device = 0
     @JvmField var device_state = 0
     @JvmField var device_name: Pointer? = null
+    @JvmField var statistics: Pointer? = null
 }
 
 @Structure.FieldOrder("uid", "name", "avatar", "metadata")
@@ -183,7 +184,7 @@ internal class SessionAccessStruct(pointer: Pointer?) : Struct(pointer) {
     "audio_channels", "audio_bitrate_bps", "video_source", "video_looped", "video_file", "video_width",
     "video_height", "video_fps", "video_bitrate_bps", "audio_only", "start_audio_muted", "start_video_paused",
     "audio_output_file", "video_output_folder", "manual_subscribe", "reconnect_timeout_ms", "microphone", "camera",
-    "play", "speaker", "voice_processing",
+    "play", "speaker", "voice_processing", "statistics_interval_ms", "device_policy",
 )
 internal class SessionSettingsStruct : Struct(null) {
     @JvmField var struct_size = SizeT()
@@ -213,6 +214,8 @@ internal class SessionSettingsStruct : Struct(null) {
     @JvmField var play = 0
     @JvmField var speaker: String? = null
     @JvmField var voice_processing = 0
+    @JvmField var statistics_interval_ms = 0
+    @JvmField var device_policy = 0
 }
 
 @Structure.FieldOrder(
@@ -220,7 +223,7 @@ internal class SessionSettingsStruct : Struct(null) {
     "participant_updated", "track_published", "track_unpublished", "track_subscribed", "track_unsubscribed",
     "track_muted", "track_unmuted", "first_audio", "first_video", "active_speakers", "quality_changed", "data",
     "reconnecting", "reconnected", "error", "ended", "video_frame", "audio_frame", "participant_audio_frame",
-    "drop_user_data",
+    "drop_user_data", "device_changed", "statistics",
 )
 internal class SessionCallbacksStruct : Struct(null) {
     @JvmField var struct_size = SizeT()
@@ -249,6 +252,8 @@ internal class SessionCallbacksStruct : Struct(null) {
     @JvmField var audio_frame: AudioFrameFunction? = null
     @JvmField var participant_audio_frame: ParticipantAudioFunction? = null
     @JvmField var drop_user_data: DropFunction? = null
+    @JvmField var device_changed: EventFunction? = null
+    @JvmField var statistics: EventFunction? = null
 }
 
 @Structure.FieldOrder("id", "kind", "source", "name", "mime_type", "muted", "subscribed", "width", "height")
@@ -318,7 +323,7 @@ internal class AudioFrameStruct(pointer: Pointer?) : Struct(pointer) {
 @Structure.FieldOrder(
     "source", "muted", "packets", "bytes", "packets_lost", "loss_percent", "jitter_us", "round_trip_us",
     "audio_minus_dbov", "video_frames", "video_key_frames", "video_width", "video_height", "video_millifps",
-    "video_encode_us",
+    "video_encode_us", "packets_nacked", "packets_unsent", "video_plis", "video_left_out",
 )
 internal class SentTrackStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var source = 0
@@ -336,12 +341,17 @@ internal class SentTrackStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var video_height = 0
     @JvmField var video_millifps = 0L
     @JvmField var video_encode_us = 0L
+    @JvmField var packets_nacked = 0L
+    @JvmField var packets_unsent = 0L
+    @JvmField var video_plis = 0L
+    @JvmField var video_left_out = 0L
 }
 
 @Structure.FieldOrder(
     "identity", "track_id", "source", "packets", "bytes", "packets_lost", "audio_concealed", "audio_fec_recovered",
     "audio_jitter_us", "audio_buffer_us", "audio_minus_dbov", "video_frames", "video_key_frames", "video_plis",
-    "video_freezes", "video_width", "video_height", "video_millifps", "video_decode_us",
+    "video_freezes", "video_width", "video_height", "video_millifps", "video_decode_us", "packets_dropped",
+    "undecodable", "audio_target_us",
 )
 internal class ReceivedTrackStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var identity: Pointer? = null
@@ -363,11 +373,15 @@ internal class ReceivedTrackStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var video_height = 0
     @JvmField var video_millifps = 0L
     @JvmField var video_decode_us = 0L
+    @JvmField var packets_dropped = 0L
+    @JvmField var undecodable = 0L
+    @JvmField var audio_target_us = 0L
 }
 
 @Structure.FieldOrder(
     "joined_after_us", "connected_after_us", "first_audio_after_us", "first_video_after_us", "signal_round_trip_ms",
-    "bytes_sent", "bytes_received", "sent", "sent_count", "received", "received_count",
+    "bytes_sent", "bytes_received", "sent", "sent_count", "received", "received_count", "send_estimate_bps",
+    "send_queue_us", "send_round_trip_us", "receive_round_trip_us", "playback_underruns",
 )
 internal class StatisticsStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var joined_after_us = 0L
@@ -381,11 +395,16 @@ internal class StatisticsStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var sent_count = SizeT()
     @JvmField var received: Pointer? = null
     @JvmField var received_count = SizeT()
+    @JvmField var send_estimate_bps = 0
+    @JvmField var send_queue_us = 0L
+    @JvmField var send_round_trip_us = 0L
+    @JvmField var receive_round_trip_us = 0L
+    @JvmField var playback_underruns = 0L
 }
 
 @Structure.FieldOrder(
     "struct_size", "limit", "call_type", "status", "direction", "uid", "since_ms", "until_ms", "cursor", "category",
-    "guid",
+    "guid", "recording",
 )
 internal class CallLogFilterStruct : Struct(null) {
     @JvmField var struct_size = SizeT()
@@ -399,6 +418,7 @@ internal class CallLogFilterStruct : Struct(null) {
     @JvmField var cursor: String? = null
     @JvmField var category = 0
     @JvmField var guid: String? = null
+    @JvmField var recording = 0
 }
 
 @Structure.FieldOrder("calls", "call_count", "next", "previous")
