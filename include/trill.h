@@ -1390,7 +1390,7 @@ struct trill_session_settings {
     const char *audio_output_file;
     /**
      * Where each picture goes to, beside the callback video_frame: a folder that gets a Y4M file for each track, named by
-     * its id. NULL for none.
+     * its id. NULL for none. A file of either that fails is told by TRILL_EVENT_DEVICE_CHANGED, and the session goes on.
      */
     const char *video_output_folder;
     /** Not 0: tracks are received only when trill_session_subscribe asks for them. */

@@ -14,7 +14,8 @@ use client::{Client, HEIGHT, SOON, WIDTH};
 use server::{Proxy, TestServer, expired_token, token, token_for, token_of_another_key};
 use std::time::{Duration, Instant};
 use trill::base::ErrorCode;
-use trill::device::{AudioInput, VideoInput};
+use trill::device::{AudioInput, AudioOutput, AudioSource, Next, VideoInput, VideoOutput};
+use trill::media::frame::AudioFrame;
 use trill::session::{OutgoingData, SessionEndReason, SessionEvent, TrackSource};
 use trill::testkit::impair::Profile;
 
@@ -299,4 +300,36 @@ fn a_server_that_is_not_there_is_unreachable() {
     let ann = Client::listen(&server.url(), &token("ann"));
     let end = ann.wait_for("the end", ended);
     assert_eq!(end, (SessionEndReason::JoinFailed, Some(ErrorCode::ServerUnreachable)));
+}
+
+/// A source that panics, on the thread of its track.
+struct Broken;
+
+impl AudioSource for Broken {
+    fn next_frame(&mut self, _: &mut AudioFrame) -> trill::base::Result<Next> {
+        panic!("planted in a source")
+    }
+}
+
+#[test]
+fn a_media_thread_that_panics_ends_its_session_and_no_other() {
+    let server = TestServer::start();
+    let bob = Client::join(&server.url(), &token("bob"), 1000.0);
+    let internal = (SessionEndReason::Internal, Some(ErrorCode::Internal));
+    let ann = Client::join_with(&server.url(), &token("ann"), |settings| {
+        settings.microphone = AudioInput::Custom(Box::new(Broken));
+    });
+    assert_eq!(ann.wait_for("the end of a broken microphone", ended), internal);
+    let ann = Client::join_with(&server.url(), &token("ann"), |settings| {
+        settings.speaker = AudioOutput::Callback(Box::new(|_| panic!("planted in a speaker")));
+    });
+    assert_eq!(ann.wait_for("the end of a broken speaker", ended), internal);
+    let ann = Client::join_with(&server.url(), &token("ann"), |settings| {
+        settings.video_outputs =
+            Box::new(|_, _, _| VideoOutput::Callback(Box::new(|_| panic!("planted in a picture"))));
+    });
+    assert_eq!(ann.wait_for("the end of a broken picture", ended), internal);
+    let ann = Client::join(&server.url(), &token("ann"), 440.0);
+    assert_pitch(ann.hear(), 1000.0);
+    assert_pitch(bob.hear(), 440.0);
 }

@@ -80,7 +80,7 @@ pub struct trill_session_settings {
     /// Where the mix of all the others goes to, beside the callback audio_frame: a WAV file, made anew. NULL for none.
     pub audio_output_file: *const c_char,
     /// Where each picture goes to, beside the callback video_frame: a folder that gets a Y4M file for each track, named by
-    /// its id. NULL for none.
+    /// its id. NULL for none. A file of either that fails is told by TRILL_EVENT_DEVICE_CHANGED, and the session goes on.
     pub video_output_folder: *const c_char,
     /// Not 0: tracks are received only when trill_session_subscribe asks for them.
     pub manual_subscribe: i32,
@@ -298,28 +298,16 @@ fn outputs(given: &trill_session_settings, session: &Arc<Session>, settings: &mu
     }
     let shows = session.clone();
     settings.video_outputs = Box::new(move |identity, track, _| {
-        let file =
-            folder.as_deref().map(|folder| VideoOutput::Y4m { path: picture_file(folder, track.as_str()) }.open());
-        let mut file = match file.transpose() {
-            Ok(file) => file,
-            Err(error) => {
-                tracing::warn!(%error, %track, "a track's pictures are not written");
-                None
-            }
-        };
-        if file.is_none() && !shows.wants_video() {
-            return VideoOutput::None;
+        let file = folder.as_deref().map(|folder| VideoOutput::Y4m { path: picture_file(folder, track.as_str()) });
+        if !shows.wants_video() {
+            return file.unwrap_or_default();
         }
         let (show, identity, track) = (shows.clone(), identity.to_string(), track.to_string());
-        VideoOutput::Callback(Box::new(move |frame| {
-            show.video_frame(&identity, &track, frame);
-            if let Some(sink) = &mut file
-                && let Err(error) = sink.show(frame)
-            {
-                tracing::warn!(%error, %track, "a track's pictures are not written any more");
-                file = None;
-            }
-        }))
+        let shown = VideoOutput::Callback(Box::new(move |frame| show.video_frame(&identity, &track, frame)));
+        match file {
+            Some(file) => VideoOutput::Both(Box::new((shown, file))),
+            None => shown,
+        }
     });
     Ok(())
 }

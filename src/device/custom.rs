@@ -38,23 +38,21 @@ impl AudioSink for AudioCallback {
 }
 
 /// Two sinks at once, as long as one of them works.
-pub(crate) struct Both {
-    first: Option<Box<dyn AudioSink>>,
-    second: Option<Box<dyn AudioSink>>,
+pub(crate) struct Both<S: ?Sized> {
+    first: Option<Box<S>>,
+    second: Option<Box<S>>,
 }
 
-impl Both {
-    pub(crate) fn new(first: Box<dyn AudioSink>, second: Box<dyn AudioSink>) -> Self {
+impl<S: ?Sized> Both<S> {
+    pub(crate) fn new(first: Box<S>, second: Box<S>) -> Self {
         Self { first: Some(first), second: Some(second) }
     }
-}
 
-impl AudioSink for Both {
-    fn play(&mut self, frame: &AudioFrame) -> Result<()> {
+    fn each(&mut self, give: impl Fn(&mut S) -> Result<()>) -> Result<()> {
         let mut failure = Ok(());
         for part in [&mut self.first, &mut self.second] {
             if let Some(sink) = part
-                && let Err(error) = sink.play(frame)
+                && let Err(error) = give(sink)
             {
                 tracing::warn!(%error, "one of two outputs is left out from now on");
                 *part = None;
@@ -63,9 +61,21 @@ impl AudioSink for Both {
         }
         if self.first.is_none() && self.second.is_none() { failure } else { Ok(()) }
     }
+}
+
+impl AudioSink for Both<dyn AudioSink> {
+    fn play(&mut self, frame: &AudioFrame) -> Result<()> {
+        self.each(|sink| sink.play(frame))
+    }
 
     fn queued(&self) -> Option<Duration> {
         self.second.as_ref()?.queued()
+    }
+}
+
+impl VideoSink for Both<dyn VideoSink> {
+    fn show(&mut self, frame: &VideoFrame) -> Result<()> {
+        self.each(|sink| sink.show(frame))
     }
 }
 
@@ -223,7 +233,7 @@ mod tests {
     fn of_two_outputs_one_that_fails_is_left_out_and_the_other_goes_on() {
         let counts: [Arc<AtomicU32>; 2] = Default::default();
         let limited = |at: usize, most| Box::new(Limited(counts[at].clone(), most)) as Box<dyn AudioSink>;
-        let mut both = Both::new(limited(0, 2), limited(1, 5));
+        let mut both = Both::<dyn AudioSink>::new(limited(0, 2), limited(1, 5));
         for _ in 0..5 {
             both.play(&AudioFrame::SILENCE).unwrap();
         }

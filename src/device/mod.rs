@@ -159,7 +159,7 @@ impl AudioOutput {
             Self::Speaker { name } => Box::new(sound::Speaker::open(name.as_deref())?),
             Self::Callback(callback) => Box::new(custom::AudioCallback(callback)),
             Self::Custom(sink) => sink,
-            Self::Both(both) => Box::new(Both::new(both.0.open()?, both.1.open()?)),
+            Self::Both(both) => Box::new(Both::<dyn AudioSink>::new(both.0.open()?, both.1.open()?)),
         })
     }
 }
@@ -216,6 +216,8 @@ pub enum VideoOutput {
     /// Called with each picture on the receiver's thread; it must not block.
     Callback(Box<dyn FnMut(&VideoFrame) + Send>),
     Custom(Box<dyn VideoSink>),
+    /// Both at once. One that fails is left out, and the other goes on.
+    Both(Box<(VideoOutput, VideoOutput)>),
 }
 
 impl VideoOutput {
@@ -227,6 +229,7 @@ impl VideoOutput {
             Self::Png { path, every } => Box::new(PngSink::create(&path, every)?),
             Self::Callback(callback) => Box::new(custom::VideoCallback(callback)),
             Self::Custom(sink) => sink,
+            Self::Both(both) => Box::new(Both::<dyn VideoSink>::new(both.0.open()?, both.1.open()?)),
         })
     }
 }

@@ -3,13 +3,14 @@
  * test picture, and takes his events from a queue. usage: call SERVER ALICES_TOKEN BOBS_TOKEN
  */
 #include "check.h"
+#include <unistd.h>
 
 typedef struct phone {
     trill_engine *engine;
     char session_id[129];
     int logged_in, called, ringing, accepted, ended, joined, connected, data, muted, left;
     int pictures, loud_frames, voice_frames, dropped, tokens, started, logs, statistics, done;
-    int told_statistics, estimates;
+    int told_statistics, estimates, failed_files;
 } phone;
 
 static phone alice, bob;
@@ -104,6 +105,13 @@ static void voice(void *ud, const char *identity, const trill_audio_frame *frame
     }
 }
 
+/* Her pictures cannot be written: that is told, and they are seen all the same. */
+static void device_changed(void *ud, const trill_event *event) {
+    CHECK(event->device == TRILL_DEVICE_KIND_VIDEO_OUTPUT && event->device_state == TRILL_DEVICE_STATE_FAILED);
+    CHECK(event->error->status == TRILL_STATUS_MEDIA_FILE && event->device_name == NULL);
+    count(&((phone *)ud)->failed_files);
+}
+
 /* At the interval of the settings; the estimate comes with the first feedback. */
 static void told_statistics(void *ud, const trill_event *event) {
     phone *p = ud;
@@ -121,6 +129,7 @@ static void dropped(void *ud) {
 
 static void on_token(void *ud, int32_t status, const trill_session_access *access, const trill_error *error) {
     phone *p = ud;
+    char folder[] = "/tmp/trill-call-XXXXXX";
     trill_session_settings settings = TRILL_SESSION_SETTINGS_INIT;
     trill_session_callbacks callbacks = TRILL_SESSION_CALLBACKS_INIT;
     if (status != TRILL_STATUS_OK) {
@@ -145,8 +154,14 @@ static void on_token(void *ud, int32_t status, const trill_session_access *acces
     callbacks.participant_audio_frame = voice;
     callbacks.drop_user_data = dropped;
     callbacks.statistics = told_statistics;
+    callbacks.device_changed = device_changed;
+    if (p == &bob) {
+        CHECK(mkdtemp(folder) != NULL);
+        settings.video_output_folder = folder;
+    }
     OK(trill_session_start(p->engine, p->session_id, access->url, access->token, &settings, &callbacks, on_done,
                            &p->started, error));
+    CHECK(p == &alice || rmdir(folder) == 0);
 }
 
 static void start(phone *p, const trill_call *call) {
@@ -340,6 +355,7 @@ int main(int argc, char **argv) {
     wait_for("bob's tone in the mix", &alice.loud_frames, 25);
     wait_for("bob's tone alone", &alice.voice_frames, 25);
     wait_for("alice's tone", &bob.loud_frames, 25);
+    wait_for("the file that cannot be", &bob.failed_files, 1);
     wait_for("statistics without asking", &alice.told_statistics, 3);
     wait_for("an estimate", &alice.estimates, 1);
 

@@ -1,5 +1,5 @@
 /*
- * A panic inside the engine, planted at three places, as an app sees it: its status, an event, and a library that goes on.
+ * A panic inside the engine, planted at four places, as an app sees it: its status, an event, and a library that goes on.
  * Needs a library with the feature planted-faults. usage: fault URL TOKEN TOKEN
  */
 #include "check.h"
@@ -80,6 +80,15 @@ int main(int argc, char **argv) {
     wait_for("its user_data", &dropped, 1);
     CHECK(tell(alice, "news") == TRILL_STATUS_SESSION_NOT_FOUND);
     CHECK(tell(bob, "news") == TRILL_STATUS_OK && ended == 1);
+    start(alice, argv[1], argv[2], &alice);
+    CHECK(tell(alice, "news") == TRILL_STATUS_OK);
+
+    /* On a media thread, of which no operation knows: the session ends all the same. */
+    CHECK(tell(alice, "planted fault: media") == TRILL_STATUS_OK);
+    wait_for("the end of the session without media", &ended, 2);
+    wait_for("its user_data", &dropped, 2);
+    CHECK(tell(alice, "news") == TRILL_STATUS_SESSION_NOT_FOUND);
+    CHECK(tell(bob, "news") == TRILL_STATUS_OK && ended == 2);
     start(alice, argv[1], argv[2], NULL);
     CHECK(tell(alice, "news") == TRILL_STATUS_OK);
 
@@ -93,9 +102,9 @@ int main(int argc, char **argv) {
     trill_error_free(told);
     CHECK(tell(bob, "news") == TRILL_STATUS_OK);
     CHECK(trill_engine_free(alice) == TRILL_STATUS_OK);
-    CHECK(dropped == 2);
-    CHECK(trill_engine_free(bob) == TRILL_STATUS_OK);
     CHECK(dropped == 3);
+    CHECK(trill_engine_free(bob) == TRILL_STATUS_OK);
+    CHECK(dropped == 4);
     printf("contained\n");
     return 0;
 }

@@ -29,7 +29,7 @@ const QUIET: u8 = 50;
 
 /// Plays all the audio tracks of a session, mixed, until it is dropped.
 pub struct Playout {
-    _worker: Worker,
+    worker: Worker,
     commands: Sender<Command>,
     next_id: AtomicU64,
 }
@@ -45,7 +45,12 @@ impl Playout {
         // Nobody adds tracks faster than the thread looks; unbounded, so that adding never blocks.
         let (commands, received) = crossbeam_channel::unbounded();
         let worker = Worker::spawn("trill-playout", move |stop| Mix::new(sink, received).run(stop))?;
-        Ok(Self { _worker: worker, commands, next_id: AtomicU64::new(0) })
+        Ok(Self { worker, commands, next_id: AtomicU64::new(0) })
+    }
+
+    /// `told` is called when its thread panics: what it did is not done any more.
+    pub fn on_fault(&self, told: impl FnOnce() + Send + 'static) {
+        self.worker.on_fault(told);
     }
 
     /// Adds a remote track. `tap` gets what is heard of it alone, every 20 ms; `first` is told when its first packet

@@ -24,7 +24,7 @@ const POOL: usize = 16 * 1024;
 
 /// Sends one audio track until it is dropped or its source is over.
 pub struct AudioSender {
-    _worker: Worker,
+    worker: Worker,
     stats: Arc<AudioSenderStats>,
 }
 
@@ -56,7 +56,12 @@ impl AudioSender {
             }
             set(&stats.ended, 1);
         })?;
-        Ok(Self { _worker: worker, stats })
+        Ok(Self { worker, stats })
+    }
+
+    /// `told` is called when its thread panics: what it did is not done any more.
+    pub fn on_fault(&self, told: impl FnOnce() + Send + 'static) {
+        self.worker.on_fault(told);
     }
 
     pub fn stats(&self) -> Arc<AudioSenderStats> {
@@ -88,6 +93,8 @@ impl Pipeline {
         let mut frame = AudioFrame::SILENCE;
         let mut paused = false;
         while !stop.is_set() {
+            #[cfg(feature = "planted-faults")]
+            crate::engine::planted::media_fault(&self.control);
             if self.control.is_muted() {
                 if !paused {
                     self.source.pause();

@@ -26,7 +26,7 @@ const HELD: usize = 30;
 
 /// Shows one received video track until it is dropped.
 pub struct VideoReceiver {
-    _worker: Worker,
+    worker: Worker,
     input: PacketInput,
     stats: Arc<VideoReceiverStats>,
 }
@@ -58,7 +58,12 @@ impl VideoReceiver {
             input: input.clone(),
         };
         let worker = Worker::spawn("trill-video-in", move |stop| pipeline.run(stop))?;
-        Ok(Self { _worker: worker, input, stats })
+        Ok(Self { worker, input, stats })
+    }
+
+    /// `told` is called when its thread panics: what it did is not done any more.
+    pub fn on_fault(&self, told: impl FnOnce() + Send + 'static) {
+        self.worker.on_fault(told);
     }
 
     /// Where the transport puts the track's packets.

@@ -45,7 +45,7 @@ impl Default for VideoSenderSettings {
 
 /// Sends one video track until it is dropped or its source is over.
 pub struct VideoSender {
-    _worker: Worker,
+    worker: Worker,
     stats: Arc<VideoSenderStats>,
 }
 
@@ -99,7 +99,12 @@ impl VideoSender {
             }
             set(&stats.ended, 1);
         })?;
-        Ok(Self { _worker: worker, stats })
+        Ok(Self { worker, stats })
+    }
+
+    /// `told` is called when its thread panics: what it did is not done any more.
+    pub fn on_fault(&self, told: impl FnOnce() + Send + 'static) {
+        self.worker.on_fault(told);
     }
 
     pub fn stats(&self) -> Arc<VideoSenderStats> {

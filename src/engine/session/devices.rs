@@ -83,7 +83,8 @@ pub(super) fn open_speaker(
         AudioOutput::Both(both) => {
             let (first, second) = *both;
             let first = open_speaker(first, policy, controls, tell)?;
-            Ok(Box::new(Both::new(first, open_speaker(second, policy, controls, tell)?)))
+            let second = open_speaker(second, policy, controls, tell)?;
+            Ok(Box::new(Both::<dyn AudioSink>::new(first, second)))
         }
         other => {
             let _ = (policy, controls);
@@ -114,9 +115,20 @@ pub(super) fn open_camera(
     }
 }
 
-/// Errors: those of files.
+/// Errors: those of files; of two outputs, one that cannot be opened is left out, and told.
 pub(super) fn open_video_output(output: VideoOutput, tell: &Tell) -> Result<Box<dyn VideoSink>> {
-    Ok(Box::new(Watched::new(output.open()?, MediaDevice::VideoOutput, tell)))
+    let VideoOutput::Both(both) = output else {
+        return Ok(Box::new(Watched::new(output.open()?, MediaDevice::VideoOutput, tell)));
+    };
+    let (first, second) = (open_video_output(both.0, tell), open_video_output(both.1, tell));
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok(Box::new(Both::<dyn VideoSink>::new(first, second))),
+        (Ok(works), Err(error)) | (Err(error), Ok(works)) => {
+            tell(MediaDevice::VideoOutput, DeviceChange::Failed { error });
+            Ok(works)
+        }
+        (Err(error), Err(_)) => Err(error),
+    }
 }
 
 #[cfg(feature = "devices")]

@@ -7,7 +7,7 @@ use super::remote::{Finished, RemoteEvent, Remotes};
 use super::signal::{Signal, SignalEvent};
 use super::stats::{SentTrack, SessionStats, SessionTimings};
 use super::{Command, Shared, Told};
-use crate::base::{Error, ErrorCode, Result};
+use crate::base::{Error, ErrorCode, Result, TrackId};
 #[cfg(feature = "planted-faults")]
 use crate::engine::planted;
 use crate::session::{
@@ -54,7 +54,8 @@ pub(super) struct Driver {
 impl Driver {
     /// Until the session is over. A fault ends this session, and nothing else.
     pub(super) async fn run(mut self) {
-        if AssertUnwindSafe(self.drive()).catch_unwind().await.is_err() {
+        let whole = AssertUnwindSafe(self.drive()).catch_unwind().await.unwrap_or(false);
+        if !whole {
             // Pipelines and connections do not stand on the machine: they are closed as ever.
             tracing::error!("a session had a fault and is closed; please report this log");
             self.shared.faulted.store(true, Relaxed);
@@ -64,14 +65,20 @@ impl Driver {
         self.close().await;
     }
 
-    async fn drive(&mut self) {
+    /// True at the end, false after a fault.
+    async fn drive(&mut self) -> bool {
         while !self.carry_out().await {
             let wake = self.machine.poll_timeout();
             tokio::select! {
                 command = self.commands.recv() => self.command(command).await,
                 event = self.signal.next() => self.signalled(event),
                 (side, event) = self.peers.next() => self.peer(side, event),
-                Some(event) = self.happened.recv() => self.remote(event).await,
+                Some(event) = self.happened.recv() => match event {
+                    RemoteEvent::Fault => return false,
+                    RemoteEvent::KeyFrameNeeded(track) => self.remotes.tracks().request_key_frame(&track).await,
+                    RemoteEvent::Device(device, change) => self.tell(devices::event(device, change)),
+                    RemoteEvent::FirstMedia(track) => self.first_media(track),
+                },
                 () = sleep_until(wake) => self.machine.handle_timeout(Instant::now()),
                 () = next_tick(&mut self.statistics), if self.timings.joined_ms.is_some() => {
                     let stats = self.stats().await;
@@ -79,6 +86,7 @@ impl Driver {
                 }
             }
         }
+        true
     }
 
     /// Does all that the machine wants by now. True at the end.
@@ -140,7 +148,10 @@ impl Driver {
             }
             Some(Command::SendData(data, answer)) => {
                 #[cfg(feature = "planted-faults")]
-                planted::fault("session", &data);
+                {
+                    planted::fault("session", &data);
+                    self.locals.iter().for_each(|local| planted::in_media(&local.control, &data));
+                }
                 reply(answer, self.machine.send_data(data));
             }
             Some(Command::Subscribe(track, subscribe, answer)) => {
@@ -170,7 +181,7 @@ impl Driver {
     fn peer(&mut self, side: Side, event: PeerEvent) {
         if side == Side::Publisher && matches!(event, PeerEvent::State(ConnectionState::Connected)) {
             for local in &mut self.locals {
-                if let Err(error) = local.start() {
+                if let Err(error) = local.start(self.remotes.fault()) {
                     let error = error.context(format!("sending {}", local.track.name));
                     (self.told)(Told::Event(SessionEvent::Error { error }));
                 }
@@ -179,19 +190,12 @@ impl Driver {
         self.machine.handle_peer(Instant::now(), side, event);
     }
 
-    async fn remote(&mut self, event: RemoteEvent) {
-        match event {
-            RemoteEvent::KeyFrameNeeded(track) => self.remotes.tracks().request_key_frame(&track).await,
-            RemoteEvent::Device(device, change) => self.tell(devices::event(device, change)),
-            RemoteEvent::FirstMedia(track) => {
-                let Some(participant) = self.remotes.participant(&track).cloned() else { return };
-                let event = match self.remotes.picture_size(&track) {
-                    Some((width, height)) => SessionEvent::FirstVideo { participant, track, width, height },
-                    None => SessionEvent::FirstAudio { participant, track },
-                };
-                self.tell(event);
-            }
-        }
+    fn first_media(&mut self, track: TrackId) {
+        let Some(participant) = self.remotes.participant(&track).cloned() else { return };
+        self.tell(match self.remotes.picture_size(&track) {
+            Some((width, height)) => SessionEvent::FirstVideo { participant, track, width, height },
+            None => SessionEvent::FirstAudio { participant, track },
+        });
     }
 
     fn event(&mut self, event: SessionEvent) {

@@ -89,13 +89,20 @@ impl Local {
         Self { track, control, packets: Arc::new(Mutex::new(packets)), pipeline: pipeline(out) }
     }
 
-    /// There is a connection to send on. Without effect when it runs already.
-    pub(super) fn start(&mut self) -> Result<()> {
+    /// There is a connection to send on; `fault` is called when the track's thread panics. Without effect when it runs
+    /// already.
+    pub(super) fn start(&mut self, fault: impl FnOnce() + Send + 'static) -> Result<()> {
         let control = self.control.clone();
         self.pipeline = match std::mem::replace(&mut self.pipeline, Pipeline::None) {
-            Pipeline::Audio(source, out) => Pipeline::RunningAudio(AudioSender::start(source, control, out)?),
+            Pipeline::Audio(source, out) => {
+                let sender = AudioSender::start(source, control, out)?;
+                sender.on_fault(fault);
+                Pipeline::RunningAudio(sender)
+            }
             Pipeline::Video(source, settings, out) => {
-                Pipeline::RunningVideo(VideoSender::start(source, settings, control, out)?)
+                let sender = VideoSender::start(source, settings, control, out)?;
+                sender.on_fault(fault);
+                Pipeline::RunningVideo(sender)
             }
             running => running,
         };

@@ -30,6 +30,8 @@ pub(super) enum RemoteEvent {
     FirstMedia(TrackId),
     KeyFrameNeeded(TrackId),
     Device(MediaDevice, DeviceChange),
+    /// A media thread panicked.
+    Fault,
 }
 
 struct Remote {
@@ -58,7 +60,7 @@ impl Remotes {
         happened: mpsc::UnboundedSender<RemoteEvent>,
         tell: Tell,
     ) -> Self {
-        Self {
+        let this = Self {
             tracks: RemoteTracks::default(),
             playout: Some(playout),
             video_outputs,
@@ -66,7 +68,16 @@ impl Remotes {
             receivers: BTreeMap::new(),
             happened,
             tell,
-        }
+        };
+        this.playout.iter().for_each(|playout| playout.on_fault(this.fault()));
+        this
+    }
+
+    /// To be called by a media thread that panics.
+    pub(super) fn fault(&self) -> impl FnOnce() + Send + 'static {
+        let happened = self.happened.clone();
+        // The session may be over by then.
+        move || drop(happened.send(RemoteEvent::Fault))
     }
 
     /// What the peer connections put packets into.
@@ -100,6 +111,7 @@ impl Remotes {
                     Feedback::KeyFrameNeeded => drop(happened.send(RemoteEvent::KeyFrameNeeded(id.clone()))),
                 });
                 let receiver = VideoReceiver::start(sink, feedback, first, timing)?;
+                receiver.on_fault(self.fault());
                 let input = receiver.input();
                 self.tracks.attach(&track.id, Box::new(move |packet| input.push(packet)));
                 Receiver::Video(receiver)
