@@ -1,9 +1,10 @@
 /*
  * A session is ended inside each of its callbacks, one after the other; log-out and free are tried in there as well. Bob
  * joins, speaks, shows, mutes and leaves over and over meanwhile, so that everything happens. Of PARTS of such programs this
- * is number PART. usage: inside PART PARTS URL RELAY ALICES_TOKEN LISTENERS_TOKEN BOBS_TOKEN
+ * is number PART. usage: inside PART PARTS URL RELAY ALICES_TOKEN LISTENERS_TOKEN BOBS_TOKEN MEETING_TOKEN
  *
- * RELAY leads to URL as well, and cuts each connection after a moment; LISTENERS_TOKEN lets alice publish nothing.
+ * RELAY leads to URL as well, and cuts each connection after a moment; LISTENERS_TOKEN lets alice publish nothing, and
+ * MEETING_TOKEN leads to a room in which somebody changes his metadata all the time.
  */
 #include "check.h"
 
@@ -72,7 +73,7 @@ static void on_start(void *ud, int32_t status, const trill_error *error) {
     count(&((round_of *)ud)->started);
 }
 
-enum how { PLAIN, CUT, LISTENING, ASKED, DEVICES, NEVER };
+enum how { PLAIN, CUT, LISTENING, ASKED, DEVICES, MEETING };
 
 /* Each member of trill_session_callbacks; how its event is brought about. */
 static const struct slot {
@@ -85,8 +86,8 @@ static const struct slot {
     SLOT(connected, PLAIN),
     SLOT(participant_joined, PLAIN),
     SLOT(participant_left, PLAIN),
-    /* No function of ours changes a participant. */
-    SLOT(participant_updated, NEVER),
+    /* No function of ours changes a participant; other LiveKit clients do. */
+    SLOT(participant_updated, MEETING),
     SLOT(track_published, PLAIN),
     SLOT(track_unpublished, PLAIN),
     SLOT(track_subscribed, PLAIN),
@@ -115,7 +116,7 @@ _Static_assert(sizeof(trill_session_callbacks) ==
                    offsetof(trill_session_callbacks, joined) + SLOTS * sizeof(trill_event_function),
                "a callback is missing in the table");
 
-static const char *url, *relay, *alices_token, *listeners_token, *bobs_token;
+static const char *url, *relay, *alices_token, *listeners_token, *bobs_token, *meeting_token;
 
 static void set(trill_session_callbacks *callbacks, const struct slot *slot) {
     char *member = (char *)callbacks + slot->offset;
@@ -188,8 +189,9 @@ static void play(const struct slot *slot, int by_engine) {
         settings.audio_source = TRILL_AUDIO_SOURCE_MICROPHONE;
     }
     OK(trill_engine_new(NULL, &engine_callbacks, &r.engine, error));
-    OK(trill_session_start(r.engine, "s", how == CUT ? relay : url, how == LISTENING ? listeners_token : alices_token,
-                           &settings, &callbacks, slot || by_engine ? on_start : in_start, &r, error));
+    OK(trill_session_start(r.engine, "s", how == CUT ? relay : url,
+                           how == LISTENING ? listeners_token : how == MEETING ? meeting_token : alices_token, &settings,
+                           &callbacks, slot || by_engine ? on_start : in_start, &r, error));
     wait_for("the start", &r.started, 1);
     if (how == ASKED) {
         OK(trill_session_end(r.engine, "s", on_done, &r.ended, error));
@@ -243,18 +245,17 @@ static void *bob(void *unused) {
 int main(int argc, char **argv) {
     size_t part, parts, at;
     pthread_t thread;
-    CHECK(argc == 8);
+    CHECK(argc == 9);
     part = (size_t)atoi(argv[1]), parts = (size_t)atoi(argv[2]);
     url = argv[3], relay = argv[4], alices_token = argv[5], listeners_token = argv[6], bobs_token = argv[7];
+    meeting_token = argv[8];
     CHECK(pthread_create(&thread, NULL, bob, NULL) == 0);
     if (part == 0) {
         play(NULL, 0);
         play(NULL, 1);
     }
     for (at = part; at < SLOTS; at += parts) {
-        if (slots[at].how != NEVER) {
-            play(&slots[at], 0);
-        }
+        play(&slots[at], 0);
     }
     going = 0;
     CHECK(pthread_join(thread, NULL) == 0);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const BOUND: Duration = Duration::from_secs(60);
 
 /// A program in a terminal: what it prints is waited for, what it is told is typed.
-struct Terminal {
+pub struct Terminal {
     name: &'static str,
     child: Child,
     lines: Receiver<String>,
@@ -19,12 +19,15 @@ struct Terminal {
 
 impl Terminal {
     fn start(name: &'static str, program: &Path, arguments: &[&str]) -> Self {
-        let mut child = Command::new(program)
-            .args(arguments)
+        Self::run(name, Command::new(program).args(arguments))
+    }
+
+    pub fn run(name: &'static str, command: &mut Command) -> Self {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let output = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
         std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
@@ -32,7 +35,7 @@ impl Terminal {
     }
 
     /// Waits for a line that holds `text`.
-    fn expect(&mut self, text: &str) {
+    pub fn expect(&mut self, text: &str) {
         let start = Instant::now();
         loop {
             match self.lines.recv_timeout(BOUND.saturating_sub(start.elapsed())) {
@@ -48,7 +51,7 @@ impl Terminal {
     }
 
     /// Waits for lines that hold these texts, in any order.
-    fn expect_each(&mut self, texts: &[&str]) {
+    pub fn expect_each(&mut self, texts: &[&str]) {
         let before = self.seen.len();
         for text in texts {
             if !self.seen[before..].iter().any(|line| line.contains(text)) {
@@ -57,12 +60,12 @@ impl Terminal {
         }
     }
 
-    fn type_in(&mut self, command: &str) {
+    pub fn type_in(&mut self, command: &str) {
         writeln!(self.child.stdin.as_mut().unwrap(), "{command}").unwrap();
     }
 
     /// Waits for its end, which is to be a success.
-    fn end(mut self) {
+    pub fn end(mut self) {
         let start = Instant::now();
         while start.elapsed() < BOUND {
             if let Some(status) = self.child.try_wait().unwrap() {
@@ -139,6 +142,14 @@ fn native_and_cpp_callers_call_reject_mute_hang_up_and_list_their_calls() {
 
 /// A second of a tone.
 fn write_tone(path: &Path, hz: f32) {
+    write_wav(
+        path,
+        (0..48_000).map(|at| ((at as f32 / 48_000.0 * hz * std::f32::consts::TAU).sin() * 12_000.0) as i16),
+    );
+}
+
+/// 48 kHz, mono.
+pub fn write_wav(path: &Path, samples: impl Iterator<Item = i16>) {
     let spec = hound::WavSpec {
         channels: 1,
         sample_rate: 48_000,
@@ -146,8 +157,8 @@ fn write_tone(path: &Path, hz: f32) {
         sample_format: hound::SampleFormat::Int,
     };
     let mut file = hound::WavWriter::create(path, spec).unwrap();
-    for at in 0..48_000 {
-        file.write_sample(((at as f32 / 48_000.0 * hz * std::f32::consts::TAU).sin() * 12_000.0) as i16).unwrap();
+    for sample in samples {
+        file.write_sample(sample).unwrap();
     }
     file.finalize().unwrap();
 }

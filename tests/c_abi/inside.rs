@@ -1,13 +1,18 @@
 //! Sessions from the inside: ended in each of their callbacks, and with faults planted in the engine.
 
 use super::{Host, SECRET, compile, run, user_token};
+use futures_util::{SinkExt, StreamExt};
+use livekit_protocol as proto;
+use prost::Message as _;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::process::Command;
 use std::time::Duration;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::protocol::Message;
 use trill::base::{ParticipantIdentity, SessionId, Uid, UnixMillis};
 use trill::engine::{Engine, EngineConfig, EventQueue};
-use trill::identity::{ApiKey, SessionToken};
+use trill::identity::{ApiKey, SessionToken, VideoGrant};
 use trill::ringing::CallType;
 use trill::ringing::wire::Initiate;
 
@@ -34,10 +39,34 @@ impl Call {
     }
 
     fn token(&self, party: usize, may_publish: bool) -> String {
-        let identity = ParticipantIdentity::new(self.parties[party].as_str()).unwrap();
-        let mut token = SessionToken::for_call(identity, String::new(), &self.session);
-        token.video.can_publish = Some(may_publish);
-        token.mint(&ApiKey::new("test", SECRET).unwrap(), UnixMillis::now(), Duration::from_secs(600))
+        token(&self.session, &self.parties[party], |grant| grant.can_publish = Some(may_publish))
+    }
+}
+
+pub fn token(room: &SessionId, identity: &str, change: impl FnOnce(&mut VideoGrant)) -> String {
+    let identity = ParticipantIdentity::new(identity).unwrap();
+    let mut token = SessionToken::for_call(identity, String::new(), room);
+    change(&mut token.video);
+    token.mint(&ApiKey::new("test", SECRET).unwrap(), UnixMillis::now(), Duration::from_secs(600))
+}
+
+/// Somebody in a room who changes his metadata all the time, as LiveKit's clients let people do and our engine does not.
+async fn change_oneself(server: String, token: String) {
+    let url = format!("{}/rtc?protocol=16", server.replacen("http", "ws", 1));
+    let mut request = url.into_client_request().unwrap();
+    request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+    let (mut socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+    for number in 0.. {
+        let update = proto::UpdateParticipantMetadata { metadata: format!("{number}"), ..Default::default() };
+        let update = proto::signal_request::Message::UpdateMetadata(update);
+        let ping = proto::signal_request::Message::Ping(0);
+        for message in [update, ping] {
+            let request = proto::SignalRequest { message: Some(message) };
+            socket.send(Message::binary(request.encode_to_vec())).await.unwrap();
+        }
+        // What comes in is taken off, and of no interest.
+        let reading = async { while socket.next().await.is_some() {} };
+        tokio::time::timeout(Duration::from_millis(300), reading).await.ok();
     }
 }
 
@@ -85,9 +114,15 @@ fn a_session_can_be_ended_inside_each_of_its_callbacks() {
             scope.spawn(move || {
                 let call = Call::begin(host, [format!("alice{part}"), format!("bob{part}")]);
                 let relay = cutting_relay(&call.url, Duration::from_millis(1500));
+                let meeting = SessionId::new(format!("meeting {part}")).unwrap();
+                let restless = token(&meeting, "carol", |grant| grant.can_update_own_metadata = Some(true));
+                let restless = host.runtime.spawn(change_oneself(host.url.clone(), restless));
                 let output = run(Command::new(program)
                     .args([&part.to_string(), &PARTS.to_string(), &call.url, &relay])
-                    .args([call.token(0, true), call.token(0, false), call.token(1, true)]));
+                    .args([call.token(0, true), call.token(0, false), call.token(1, true)])
+                    .arg(token(&meeting, "alice", |_| {})));
+                assert!(!restless.is_finished(), "nobody changed in the meeting any more");
+                restless.abort();
                 assert_eq!(String::from_utf8_lossy(&output.stdout), "ended\n");
             });
         }

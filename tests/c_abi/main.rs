@@ -5,7 +5,10 @@
 
 mod callers;
 mod declared;
+#[cfg(feature = "devices")]
+mod devices;
 mod inside;
+mod push;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -73,15 +76,20 @@ pub struct Host {
 
 impl Host {
     pub fn start() -> Self {
+        Self::start_with(|_| {})
+    }
+
+    pub fn start_with(change: impl FnOnce(&mut ServerConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let config = ServerConfig {
+        let mut config = ServerConfig {
             http: "127.0.0.1:0".parse().unwrap(),
             udp: "127.0.0.1:0".parse().unwrap(),
             api_keys: vec![ApiKeyConfig { id: "test".into(), secret: SECRET.into() }],
             database: folder.path().join("trill.db").display().to_string(),
             ..ServerConfig::default()
         };
+        change(&mut config);
         let server = runtime.block_on(Server::start(config)).unwrap();
         let url = format!("http://{}", server.http_addr());
         Self { runtime, server: Some(server), _folder: folder, url }
