@@ -11,22 +11,22 @@ static trill_engine *engine;
 static char session_id[129];
 static char **arguments;
 
-static void failed(const char *what, int32_t status, const trill_error *error) {
-    fprintf(stderr, "%s: %s\n", what, error ? error->message : trill_status_text(status));
+static int failed(int32_t status, const trill_error *error) {
+    if (status != TRILL_STATUS_OK) {
+        fprintf(stderr, "%s\n", error ? error->message : trill_status_text(status));
+    }
+    return status != TRILL_STATUS_OK;
 }
 
 static void on_token(void *ud, int32_t status, const trill_session_access *access, const trill_error *error) {
     trill_session_settings settings = TRILL_SESSION_SETTINGS_INIT;
-    (void)ud;
-    if (status != TRILL_STATUS_OK) {
-        failed("no session token", status, error);
+    if (failed(status, error)) {
         return;
     }
     settings.audio_source = TRILL_AUDIO_SOURCE_FILE;
     settings.audio_file = arguments[4];
     settings.audio_output_file = arguments[5];
-    status = trill_session_start(engine, session_id, access->url, access->token, &settings, NULL, NULL, NULL, NULL);
-    printf("%s\n", status == TRILL_STATUS_OK ? "talking" : trill_status_text(status));
+    failed(trill_session_start(engine, session_id, access->url, access->token, &settings, NULL, NULL, ud, NULL), NULL);
 }
 
 static void on_accepted(void *ud, const trill_call *call, const char *by) {
@@ -37,23 +37,19 @@ static void on_accepted(void *ud, const trill_call *call, const char *by) {
 
 static void on_ended(void *ud, const trill_call *call, const char *by) {
     (void)ud;
-    printf("the call is over after %lu ms%s%s\n", (unsigned long)call->duration_ms, by ? ", ended by " : "", by ? by : "");
+    printf("the call is over after %lu ms, ended by %s\n", (unsigned long)call->duration_ms, by ? by : "nobody");
 }
 
 static void on_call(void *ud, int32_t status, const trill_call *call, const trill_error *error) {
     (void)ud, (void)call;
-    if (status != TRILL_STATUS_OK) {
-        failed("no call", status, error);
-    }
+    failed(status, error);
 }
 
 static void on_login(void *ud, int32_t status, const trill_user *user, const trill_error *error) {
-    (void)ud, (void)user;
-    if (status != TRILL_STATUS_OK) {
-        failed("no login", status, error);
-        return;
+    (void)user;
+    if (!failed(status, error)) {
+        trill_call_initiate(engine, arguments[3], TRILL_CALL_TYPE_AUDIO, NULL, on_call, ud, NULL);
     }
-    trill_call_initiate(engine, arguments[3], TRILL_CALL_TYPE_AUDIO, NULL, on_call, NULL, NULL);
 }
 
 int main(int argc, char **argv) {
