@@ -155,7 +155,7 @@ fn a_call_from_one_terminal_to_another_is_in_both_logs() {
     };
     let mut bob = start("bob", &["answer"], &["--once"]);
     bob.wait_for("logged_in");
-    let mut alice = start("alice", &["call", "bob", "--video"], &["--duration", "2s"]);
+    let mut alice = start("alice", &["call", "bob", "--video"], &["--duration", "5s"]);
     for telephone in [&bob, &alice] {
         telephone.wait_for("first_video");
     }
