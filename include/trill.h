@@ -153,9 +153,8 @@ void trill_error_free(trill_error *error);
  * Status codes
  *
  * What a function returns and a completion is told: TRILL_STATUS_OK or a negative number. Numbers are frozen once
- * released. Beside those that a function's comment names, any function that takes pointers can return
- * TRILL_STATUS_INVALID_ARGUMENT and TRILL_STATUS_TOO_LARGE, any function that takes an engine TRILL_STATUS_SHUT_DOWN
- * while it is being freed, and any function at all TRILL_STATUS_INTERNAL.
+ * released. Each function's comment names all that it can return. A completion can be told, beside those that stand there,
+ * TRILL_STATUS_SHUT_DOWN when the engine is freed before, and TRILL_STATUS_INTERNAL.
  */
 
 /** It worked. */
@@ -350,6 +349,7 @@ typedef void (*trill_log_function)(void *user_data, int32_t level, const char *t
  * a time, and must neither block nor call the library.
  *
  * Status: TRILL_STATUS_NOT_SUPPORTED (the program is a Rust one that has a log of its own: it gets the lines).
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_INTERNAL.
  */
 int32_t trill_log_set(int32_t level,
                       trill_log_function function,
@@ -418,6 +418,8 @@ struct trill_engine_callbacks {
  * called.
  *
  * Status: TRILL_STATUS_INVALID_ARGUMENT (a setting is out of range).
+ * Also TRILL_STATUS_TOO_LARGE, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_engine_new(const trill_engine_config *config,
                          const trill_engine_callbacks *callbacks,
@@ -431,6 +433,8 @@ int32_t trill_engine_new(const trill_engine_config *config,
  *
  * Status: TRILL_STATUS_IN_CALLBACK inside a callback of this engine, media callbacks included: nothing was done;
  * TRILL_STATUS_INVALID_ARGUMENT when it was freed before.
+ * Also TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_engine_free(trill_engine *engine);
 
@@ -443,6 +447,7 @@ int32_t trill_engine_free(trill_engine *engine);
  *
  * Status: TRILL_STATUS_TIMED_OUT (there was none; go on), TRILL_STATUS_SHUT_DOWN (the engine is being freed),
  * TRILL_STATUS_IN_CALLBACK, TRILL_STATUS_NOT_SUPPORTED (this engine has callbacks). Any thread, one at a time.
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_INTERNAL.
  */
 int32_t trill_engine_next_event(trill_engine *engine,
                                 uint32_t timeout_ms,
@@ -701,6 +706,9 @@ typedef void (*trill_user_done)(void *user_data,
  * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_ALREADY_LOGGED_IN,
  * TRILL_STATUS_INVALID_ARGUMENT (the URL), TRILL_STATUS_SERVER_UNREACHABLE, TRILL_STATUS_TLS_REFUSED,
  * TRILL_STATUS_TIMED_OUT or one of TRILL_STATUS_TOKEN_*.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_login(trill_engine *engine,
                     const char *server,
@@ -713,6 +721,9 @@ int32_t trill_login(trill_engine *engine,
  * Logs out: this device rings no more. Running sessions go on. Returns at once.
  *
  * done: called exactly once if 0 is returned, else not at all; may be NULL. What is not logged in is logged out.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_logout(trill_engine *engine,
                      trill_done done,
@@ -725,6 +736,8 @@ int32_t trill_logout(trill_engine *engine,
  * out: set to the user, which trill_user_free frees.
  *
  * Status: TRILL_STATUS_NOT_LOGGED_IN.
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_logged_in_user(trill_engine *engine, trill_user **out, trill_error **error);
 
@@ -944,6 +957,9 @@ typedef void (*trill_session_access_done)(void *user_data,
  * TRILL_STATUS_EMPTY_GROUP, TRILL_STATUS_BUSY_SELF, TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE (metadata); and,
  * as for every request to the server, TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or
  * TRILL_STATUS_CANCELLED (logged out meanwhile).
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_call_initiate(trill_engine *engine,
                             const char *receiver,
@@ -959,7 +975,12 @@ int32_t trill_call_initiate(trill_engine *engine,
  * session_id: the call's; copied.
  * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
  * TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_JOINED, TRILL_STATUS_ALREADY_ENDED,
- * TRILL_STATUS_NOT_ALLOWED_IN_STATE (another device was first), TRILL_STATUS_BUSY_SELF, or one of those of every request.
+ * TRILL_STATUS_NOT_ALLOWED_IN_STATE (another device was first), TRILL_STATUS_BUSY_SELF, or, as for every request to
+ * the server, TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or
+ * TRILL_STATUS_CANCELLED (logged out meanwhile).
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_call_accept(trill_engine *engine,
                           const char *session_id,
@@ -972,8 +993,12 @@ int32_t trill_call_accept(trill_engine *engine,
  *
  * session_id: the call's; copied. reason: TRILL_REJECT_*.
  * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
- * TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_NOT_ALLOWED_IN_STATE, or
- * one of those of every request.
+ * TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED,
+ * TRILL_STATUS_NOT_ALLOWED_IN_STATE, or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
+ * TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_call_reject(trill_engine *engine,
                           const char *session_id,
@@ -987,8 +1012,12 @@ int32_t trill_call_reject(trill_engine *engine,
  *
  * session_id: the call's; copied.
  * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
- * TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_NOT_ALLOWED_IN_STATE (it
- * was answered: end it), or one of those of every request.
+ * TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_NOT_ALLOWED_IN_STATE
+ * (it was answered: end it), or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
+ * TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_call_cancel(trill_engine *engine,
                           const char *session_id,
@@ -1001,8 +1030,12 @@ int32_t trill_call_cancel(trill_engine *engine,
  *
  * session_id: the call's; copied.
  * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
- * TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_NOT_ALLOWED_IN_STATE, or
- * one of those of every request.
+ * TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED,
+ * TRILL_STATUS_NOT_ALLOWED_IN_STATE, or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
+ * TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_call_end(trill_engine *engine,
                        const char *session_id,
@@ -1015,7 +1048,12 @@ int32_t trill_call_end(trill_engine *engine,
  *
  * session_id: the call's; copied.
  * done: called exactly once if 0 is returned, else not at all. Its status is TRILL_STATUS_NOT_LOGGED_IN,
- * TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, or one of those of every request.
+ * TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, or, as for every request to the server,
+ * TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged
+ * out meanwhile).
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_call_details(trill_engine *engine,
                            const char *session_id,
@@ -1029,6 +1067,8 @@ int32_t trill_call_details(trill_engine *engine,
  * out: set to the call, which trill_call_free frees.
  *
  * Status: TRILL_STATUS_CALL_NOT_FOUND (there is none).
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_call_active(trill_engine *engine, trill_call **out, trill_error **error);
 
@@ -1036,6 +1076,9 @@ int32_t trill_call_active(trill_engine *engine, trill_call **out, trill_error **
  * Forgets the active call on this device; nobody else is told.
  *
  * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_call_clear_active(trill_engine *engine,
                                 trill_done done,
@@ -1050,8 +1093,12 @@ void trill_call_free(trill_call *call);
  *
  * session_id: the call's; copied.
  * done: called exactly once if 0 is returned, else not at all. Its status is TRILL_STATUS_NOT_LOGGED_IN,
- * TRILL_STATUS_NOT_YET_ACCEPTED, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_CALL_NOT_FOUND, or one of
- * those of every request.
+ * TRILL_STATUS_NOT_YET_ACCEPTED, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_CALL_NOT_FOUND,
+ * or, as for every request to the server, TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS,
+ * TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_session_token(trill_engine *engine,
                             const char *session_id,
@@ -1111,6 +1158,8 @@ struct trill_call_listener {
  * listener_id: copied. listener: copied; on an error its drop_user_data is not called.
  *
  * Status: TRILL_STATUS_TOO_MANY_REQUESTS (over 256 listeners).
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_call_listener_add(trill_engine *engine,
                                 const char *listener_id,
@@ -1124,6 +1173,8 @@ int32_t trill_call_listener_add(trill_engine *engine,
  * listener_id: read during the call.
  *
  * Status: TRILL_STATUS_INVALID_ARGUMENT (there is none of that id).
+ * Also TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_call_listener_remove(trill_engine *engine,
                                    const char *listener_id,
@@ -1190,7 +1241,11 @@ struct trill_wake {
  * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
  * TRILL_STATUS_MALFORMED, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_TOKEN_EXPIRED (too late: the call rings no more),
  * TRILL_STATUS_NOT_A_PARTY (it is for another user), TRILL_STATUS_TOKEN_WRONG_KEY (the server did not sign it),
- * TRILL_STATUS_CALL_NOT_FOUND, or one of those of every request.
+ * TRILL_STATUS_CALL_NOT_FOUND, or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
+ * TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_call_from_push(trill_engine *engine,
                              const uint8_t *payload,
@@ -1207,6 +1262,7 @@ int32_t trill_call_from_push(trill_engine *engine,
  * out: set to what stands in it, which trill_wake_free frees.
  *
  * Status: TRILL_STATUS_MALFORMED, TRILL_STATUS_TOO_LARGE. Any thread; needs no engine.
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_INTERNAL.
  */
 int32_t trill_wake_read(const uint8_t *payload,
                         size_t payload_size,
@@ -1271,6 +1327,7 @@ struct trill_devices {
  *
  * Status: TRILL_STATUS_DEVICE_UNAVAILABLE (the system does not tell), TRILL_STATUS_NOT_SUPPORTED (a library built without
  * devices). Any thread; needs no engine.
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_INTERNAL.
  */
 int32_t trill_devices_list(int32_t kind,
                            trill_devices **out,
@@ -1287,6 +1344,7 @@ void trill_devices_free(trill_devices *devices);
  *
  * Status: TRILL_STATUS_SESSION_NOT_FOUND, TRILL_STATUS_DEVICE_UNAVAILABLE (the session was started with something else in
  * its place). Any thread.
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
  */
 int32_t trill_session_choose_device(trill_engine *engine,
                                     const char *session_id,
@@ -1303,6 +1361,7 @@ int32_t trill_session_choose_device(trill_engine *engine,
  *
  * Status: TRILL_STATUS_SESSION_NOT_FOUND, TRILL_STATUS_DEVICE_UNAVAILABLE (the session was started with something else in
  * its place). Any thread.
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
  */
 int32_t trill_session_set_volume(trill_engine *engine,
                                  const char *session_id,
@@ -1514,6 +1573,8 @@ struct trill_session_callbacks {
  *
  * Status: TRILL_STATUS_ALREADY_JOINED (this engine is in it), TRILL_STATUS_MEDIA_FILE (an output cannot be written),
  * TRILL_STATUS_NOT_SUPPORTED (a library built without devices).
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_session_start(trill_engine *engine,
                             const char *session_id,
@@ -1531,6 +1592,9 @@ int32_t trill_session_start(trill_engine *engine,
  * session_id: copied.
  * done: called exactly once if 0 is returned, else not at all; may be NULL; within 2 s, also with the network dead. Its
  * status is TRILL_STATUS_SESSION_NOT_FOUND, or TRILL_STATUS_TIMED_OUT when what is left goes on in the background.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_session_end(trill_engine *engine,
                           const char *session_id,
@@ -1545,6 +1609,9 @@ int32_t trill_session_end(trill_engine *engine,
  * session_id: copied. source: TRILL_SOURCE_MICROPHONE or TRILL_SOURCE_CAMERA. muted: not 0 for muted.
  * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_SESSION_NOT_FOUND, or
  * TRILL_STATUS_TRACK_NOT_FOUND (we send nothing of that source).
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_session_set_muted(trill_engine *engine,
                                 const char *session_id,
@@ -1560,6 +1627,9 @@ int32_t trill_session_set_muted(trill_engine *engine,
  * session_id: copied. source: TRILL_SOURCE_MICROPHONE or TRILL_SOURCE_CAMERA.
  * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_SESSION_NOT_FOUND or
  * TRILL_STATUS_TRACK_NOT_FOUND.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_session_unpublish(trill_engine *engine,
                                 const char *session_id,
@@ -1574,6 +1644,9 @@ int32_t trill_session_unpublish(trill_engine *engine,
  * session_id, track_id: copied. subscribe: not 0 to ask for it.
  * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_SESSION_NOT_FOUND or
  * TRILL_STATUS_TRACK_NOT_FOUND.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_session_subscribe(trill_engine *engine,
                                 const char *session_id,
@@ -1591,6 +1664,9 @@ int32_t trill_session_subscribe(trill_engine *engine,
  * destinations: identities; NULL and 0 for everyone.
  * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_SESSION_NOT_FOUND,
  * TRILL_STATUS_TOO_LARGE, TRILL_STATUS_TOKEN_MISSING_GRANT or TRILL_STATUS_TOO_MANY_REQUESTS.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_session_send_data(trill_engine *engine,
                                 const char *session_id,
@@ -1632,6 +1708,7 @@ int32_t trill_session_send_data(trill_engine *engine,
  * session_id: read during the call. processing: TRILL_VOICE_* added up, or TRILL_VOICE_NONE.
  *
  * Status: TRILL_STATUS_SESSION_NOT_FOUND, TRILL_STATUS_INVALID_ARGUMENT (processing). Any thread.
+ * Also TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
  */
 int32_t trill_session_set_voice_processing(trill_engine *engine,
                                            const char *session_id,
@@ -1644,6 +1721,7 @@ int32_t trill_session_set_voice_processing(trill_engine *engine,
  * session_id: read during the call. out: set to TRILL_VOICE_* added up, or to TRILL_VOICE_NONE.
  *
  * Status: TRILL_STATUS_SESSION_NOT_FOUND. Any thread.
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
  */
 int32_t trill_session_voice_processing(trill_engine *engine,
                                        const char *session_id,
@@ -1746,6 +1824,8 @@ struct trill_speaker {
  * out: set to the list, which trill_participants_free frees.
  *
  * Status: TRILL_STATUS_SESSION_NOT_FOUND.
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_session_participants(trill_engine *engine,
                                    const char *session_id,
@@ -1806,11 +1886,12 @@ struct trill_audio_frame {
  * rate and channels in its settings, any number of them. Never blocks; copies what it takes. Silence is sent while nothing
  * is pushed; up to 200 ms may wait.
  *
- * samples: samples_per_channel * channels of them, read during the call.
+ * session_id: read during the call. samples: samples_per_channel * channels of them, read during the call.
  *
  * Status: TRILL_STATUS_SESSION_NOT_FOUND, TRILL_STATUS_NOT_ALLOWED_IN_STATE (another source), TRILL_STATUS_TOO_MANY_REQUESTS
  * (faster than real time: what does not fit is dropped), TRILL_STATUS_SHUT_DOWN (nothing is sent any more). Any thread, one
  * at a time for one session.
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_INTERNAL.
  */
 int32_t trill_session_push_audio(trill_engine *engine,
                                  const char *session_id,
@@ -1818,7 +1899,13 @@ int32_t trill_session_push_audio(trill_engine *engine,
                                  size_t samples_per_channel,
                                  trill_error **error);
 
-/** As trill_session_push_audio, with samples from -1 to 1. */
+/**
+ * As trill_session_push_audio, with samples from -1 to 1.
+ *
+ * Status: TRILL_STATUS_SESSION_NOT_FOUND, TRILL_STATUS_NOT_ALLOWED_IN_STATE, TRILL_STATUS_TOO_MANY_REQUESTS,
+ * TRILL_STATUS_SHUT_DOWN. Any thread, one at a time for one session.
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_INTERNAL.
+ */
 int32_t trill_session_push_audio_float(trill_engine *engine,
                                        const char *session_id,
                                        const float *samples,
@@ -1828,10 +1915,11 @@ int32_t trill_session_push_audio_float(trill_engine *engine,
 /**
  * Pushes a picture into a session that was started with TRILL_VIDEO_SOURCE_PUSHED. Never blocks; copies it once.
  *
- * frame: read during the call, its planes as well.
+ * session_id: read during the call. frame: read during the call, its planes as well.
  *
  * Status: TRILL_STATUS_SESSION_NOT_FOUND, TRILL_STATUS_NOT_ALLOWED_IN_STATE (another source), TRILL_STATUS_TOO_MANY_REQUESTS
  * (faster than they are encoded: this one was dropped), TRILL_STATUS_SHUT_DOWN (nothing is sent any more). Any thread.
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_INTERNAL.
  */
 int32_t trill_session_push_video(trill_engine *engine,
                                  const char *session_id,
@@ -1974,6 +2062,9 @@ typedef void (*trill_statistics_done)(void *user_data,
  *
  * session_id: copied.
  * done: called exactly once if 0 is returned, else not at all. Its status is TRILL_STATUS_SESSION_NOT_FOUND.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_session_statistics(trill_engine *engine,
                                  const char *session_id,
@@ -2044,7 +2135,12 @@ typedef void (*trill_call_log_done)(void *user_data,
  *
  * filter: read during the call; NULL for the newest 30.
  * done: called exactly once if 0 is returned, else not at all. Its status is TRILL_STATUS_NOT_LOGGED_IN,
- * TRILL_STATUS_INVALID_ARGUMENT (the limit or the cursor), or one of those of every request.
+ * TRILL_STATUS_INVALID_ARGUMENT (the limit or the cursor), or, as for every request to the server,
+ * TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged
+ * out meanwhile).
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
+ * Any thread.
  */
 int32_t trill_call_log_fetch(trill_engine *engine,
                              const trill_call_log_filter *filter,

@@ -74,7 +74,7 @@ fn render() -> String {
     for group in GROUPS {
         let source = Path::new(ROOT).join("src/capi").join(format!("{group}.rs"));
         writeln!(body, "{}", banner(&fs::read_to_string(&source).unwrap())).unwrap();
-        body += &tidy(&generate(&source), &mut declared);
+        body += &with_general_statuses(&tidy(&generate(&source), &mut declared));
     }
     let forward: String = declared.iter().map(|name| format!("typedef struct {name} {name};\n")).collect();
     let inits: String = inits(&body).concat();
@@ -144,6 +144,55 @@ fn tidy(generated: &str, declared: &mut Vec<String>) -> String {
         }
     }
     text
+}
+
+/// Completes the comment of each function that returns a status: what any function with such parameters can return, and the
+/// thread where nothing else is said of it.
+fn with_general_statuses(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut out: Vec<String> = Vec::new();
+    for (at, line) in lines.iter().enumerate() {
+        if line.starts_with("int32_t trill_") {
+            let declaration = lines[at..].join(" ");
+            let start = out.iter().rposition(|line| line.starts_with("/**")).expect("a comment");
+            let comment = out.split_off(start);
+            out.extend(completed(comment, declaration.split(");").next().unwrap()));
+        }
+        out.push((*line).to_owned());
+    }
+    out.join("\n") + "\n"
+}
+
+fn completed(mut comment: Vec<String>, declaration: &str) -> Vec<String> {
+    if let [line] = comment.as_slice() {
+        let said = line.trim_start_matches("/**").trim_end_matches("*/").trim();
+        comment = vec!["/**".into(), format!(" * {said}"), " */".into()];
+    }
+    let said = comment.join("\n");
+    let own = said.split_once("\n * Status:").map(|(_, own)| own);
+    let takes = |kinds: &[&str]| kinds.iter().any(|kind| declaration.contains(kind));
+    let general = [
+        ("TRILL_STATUS_INVALID_ARGUMENT", true),
+        (
+            "TRILL_STATUS_TOO_LARGE",
+            takes(&["const char *", "const uint8_t *", "const int16_t *", "const float *", "const trill_"]),
+        ),
+        // All but the function that frees it.
+        ("TRILL_STATUS_SHUT_DOWN", takes(&["trill_engine *engine,"])),
+        ("TRILL_STATUS_INTERNAL", true),
+    ];
+    let missing = general.iter().filter(|(name, can)| *can && !own.is_some_and(|own| own.contains(name)));
+    let missing: Vec<&str> = missing.map(|(name, _)| *name).collect();
+    let end = comment.pop().expect("its last line");
+    if own.is_none() {
+        comment.push(" *".into());
+    }
+    comment.push(format!(" * {} {}.", if own.is_some() { "Also" } else { "Status:" }, missing.join(", ")));
+    if !said.contains("thread") {
+        comment.push(" * Any thread.".into());
+    }
+    comment.push(end);
+    comment
 }
 
 /// A comment of one line takes one line.

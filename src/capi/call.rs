@@ -213,7 +213,9 @@ pub unsafe extern "C" fn trill_call_initiate(
 /// session_id: the call's; copied.
 /// done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
 /// TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_JOINED, TRILL_STATUS_ALREADY_ENDED,
-/// TRILL_STATUS_NOT_ALLOWED_IN_STATE (another device was first), TRILL_STATUS_BUSY_SELF, or one of those of every request.
+/// TRILL_STATUS_NOT_ALLOWED_IN_STATE (another device was first), TRILL_STATUS_BUSY_SELF, or, as for every request to
+/// the server, TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or
+/// TRILL_STATUS_CANCELLED (logged out meanwhile).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_call_accept(
     engine: *mut trill_engine,
@@ -234,8 +236,9 @@ pub const TRILL_REJECT_BUSY: i32 = 2;
 ///
 /// session_id: the call's; copied. reason: TRILL_REJECT_*.
 /// done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
-/// TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_NOT_ALLOWED_IN_STATE, or
-/// one of those of every request.
+/// TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED,
+/// TRILL_STATUS_NOT_ALLOWED_IN_STATE, or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
+/// TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_call_reject(
     engine: *mut trill_engine,
@@ -256,8 +259,9 @@ pub unsafe extern "C" fn trill_call_reject(
 ///
 /// session_id: the call's; copied.
 /// done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
-/// TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_NOT_ALLOWED_IN_STATE (it
-/// was answered: end it), or one of those of every request.
+/// TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_NOT_ALLOWED_IN_STATE
+/// (it was answered: end it), or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
+/// TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_call_cancel(
     engine: *mut trill_engine,
@@ -273,8 +277,9 @@ pub unsafe extern "C" fn trill_call_cancel(
 ///
 /// session_id: the call's; copied.
 /// done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
-/// TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_NOT_ALLOWED_IN_STATE, or
-/// one of those of every request.
+/// TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED,
+/// TRILL_STATUS_NOT_ALLOWED_IN_STATE, or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
+/// TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_call_end(
     engine: *mut trill_engine,
@@ -290,7 +295,9 @@ pub unsafe extern "C" fn trill_call_end(
 ///
 /// session_id: the call's; copied.
 /// done: called exactly once if 0 is returned, else not at all. Its status is TRILL_STATUS_NOT_LOGGED_IN,
-/// TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, or one of those of every request.
+/// TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, or, as for every request to the server,
+/// TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged
+/// out meanwhile).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_call_details(
     engine: *mut trill_engine,
@@ -368,8 +375,9 @@ pub type trill_session_access_done = Option<
 ///
 /// session_id: the call's; copied.
 /// done: called exactly once if 0 is returned, else not at all. Its status is TRILL_STATUS_NOT_LOGGED_IN,
-/// TRILL_STATUS_NOT_YET_ACCEPTED, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_CALL_NOT_FOUND, or one of
-/// those of every request.
+/// TRILL_STATUS_NOT_YET_ACCEPTED, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_CALL_NOT_FOUND,
+/// or, as for every request to the server, TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS,
+/// TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_session_token(
     engine: *mut trill_engine,

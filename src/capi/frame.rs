@@ -63,7 +63,7 @@ unsafe impl StructIn for trill_video_frame {}
 /// rate and channels in its settings, any number of them. Never blocks; copies what it takes. Silence is sent while nothing
 /// is pushed; up to 200 ms may wait.
 ///
-/// samples: samples_per_channel * channels of them, read during the call.
+/// session_id: read during the call. samples: samples_per_channel * channels of them, read during the call.
 ///
 /// Status: TRILL_STATUS_SESSION_NOT_FOUND, TRILL_STATUS_NOT_ALLOWED_IN_STATE (another source), TRILL_STATUS_TOO_MANY_REQUESTS
 /// (faster than real time: what does not fit is dropped), TRILL_STATUS_SHUT_DOWN (nothing is sent any more). Any thread, one
@@ -80,6 +80,9 @@ pub unsafe extern "C" fn trill_session_push_audio(
 }
 
 /// As trill_session_push_audio, with samples from -1 to 1.
+///
+/// Status: TRILL_STATUS_SESSION_NOT_FOUND, TRILL_STATUS_NOT_ALLOWED_IN_STATE, TRILL_STATUS_TOO_MANY_REQUESTS,
+/// TRILL_STATUS_SHUT_DOWN. Any thread, one at a time for one session.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_session_push_audio_float(
     engine: *mut trill_engine,
@@ -96,7 +99,7 @@ pub unsafe extern "C" fn trill_session_push_audio_float(
 
 /// Pushes a picture into a session that was started with TRILL_VIDEO_SOURCE_PUSHED. Never blocks; copies it once.
 ///
-/// frame: read during the call, its planes as well.
+/// session_id: read during the call. frame: read during the call, its planes as well.
 ///
 /// Status: TRILL_STATUS_SESSION_NOT_FOUND, TRILL_STATUS_NOT_ALLOWED_IN_STATE (another source), TRILL_STATUS_TOO_MANY_REQUESTS
 /// (faster than they are encoded: this one was dropped), TRILL_STATUS_SHUT_DOWN (nothing is sent any more). Any thread.

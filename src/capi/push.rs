@@ -71,7 +71,8 @@ pub struct trill_wake {
 /// done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
 /// TRILL_STATUS_MALFORMED, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_TOKEN_EXPIRED (too late: the call rings no more),
 /// TRILL_STATUS_NOT_A_PARTY (it is for another user), TRILL_STATUS_TOKEN_WRONG_KEY (the server did not sign it),
-/// TRILL_STATUS_CALL_NOT_FOUND, or one of those of every request.
+/// TRILL_STATUS_CALL_NOT_FOUND, or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
+/// TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_call_from_push(
     engine: *mut trill_engine,

@@ -1,9 +1,8 @@
 //! Status codes.
 //!
 //! What a function returns and a completion is told: TRILL_STATUS_OK or a negative number. Numbers are frozen once
-//! released. Beside those that a function's comment names, any function that takes pointers can return
-//! TRILL_STATUS_INVALID_ARGUMENT and TRILL_STATUS_TOO_LARGE, any function that takes an engine TRILL_STATUS_SHUT_DOWN
-//! while it is being freed, and any function at all TRILL_STATUS_INTERNAL.
+//! released. Each function's comment names all that it can return. A completion can be told, beside those that stand there,
+//! TRILL_STATUS_SHUT_DOWN when the engine is freed before, and TRILL_STATUS_INTERNAL.
 
 /// It worked.
 pub const TRILL_STATUS_OK: i32 = 0;

@@ -5,6 +5,8 @@ use std::path::Path;
 
 pub struct Function {
     pub name: String,
+    /// Its comment, as one line.
+    pub comment: String,
     /// Type and name of each.
     pub parameters: Vec<(String, String)>,
     pub returns_status: bool,
@@ -76,7 +78,11 @@ pub fn functions(header: &str) -> Vec<Function> {
                 let at = parameter.rfind([' ', '*']).unwrap() + 1;
                 (parameter[..at].trim().to_owned(), parameter[at..].to_owned())
             });
-        found.push(Function { returns_status: before.starts_with("int32_t "), name, parameters: parameters.collect() });
+        let (until, _) = header.split_once(&format!("\n{line}")).unwrap();
+        let comment = until.rsplit_once("/**").map_or("", |(_, comment)| comment.trim_end_matches("*/"));
+        let comment = comment.lines().map(|line| line.trim_start_matches(" *").trim()).collect::<Vec<_>>().join(" ");
+        let (returns_status, parameters) = (before.starts_with("int32_t "), parameters.collect());
+        found.push(Function { name, comment, returns_status, parameters });
     }
     assert!(found.len() > 40, "{}", found.len());
     found
@@ -102,31 +108,83 @@ pub fn growing_structs(header: &str) -> Vec<String> {
     names.into_iter().map(str::to_owned).collect()
 }
 
-/// A program that calls each function with NULL for each of its pointers, one at a time, and all else in order.
+impl Function {
+    /// What its comment lacks, of what an app developer has to know.
+    pub fn missing(&self) -> Vec<String> {
+        let mut missing = Vec::new();
+        let mut must = |what: &str, said: bool| {
+            if !said {
+                missing.push(format!("{}: {what}", self.name));
+            }
+        };
+        let says = |word: &str| self.comment.split(|c: char| !c.is_alphanumeric() && c != '_').any(|w| w == word);
+        must("the thread", self.comment.contains("thread"));
+        must("what it returns", !self.returns_status || self.statuses().contains(&"INTERNAL"));
+        for (kind, name) in &self.parameters {
+            if !is_pointer(kind, name) || ["engine", "error", "user_data"].contains(&name.as_str()) {
+                continue;
+            }
+            let owned = match name.as_str() {
+                "done" => self.comment.contains("done: called exactly once"),
+                "out" => self.comment.contains("out: set to "),
+                "function" => says("function"),
+                _ if self.name.ends_with("_free") => self.comment.contains("NULL is fine"),
+                // Of one that is as another, the other says the rest.
+                _ if self.comment.contains("As trill_") => true,
+                name => says(name) && ["copied", "read during", "lent"].iter().any(|how| self.comment.contains(how)),
+            };
+            must(&format!("whose {name} is, and until when"), owned);
+        }
+        missing
+    }
+
+    /// The names of the statuses that it says to return: `"OK"` is understood.
+    pub fn statuses(&self) -> Vec<&str> {
+        let (_, said) = self.comment.split_once("Status:").unwrap_or_default();
+        said.split("TRILL_STATUS_")
+            .skip(1)
+            .map(|rest| rest.split(|c: char| !c.is_uppercase() && c != '_').next().unwrap())
+            .collect()
+    }
+}
+
+/// A program that calls each function with NULL for each of its pointers, and with integers that are no choice, one at a
+/// time, and all else in order. It prints each function's name and the name of the status that it returned.
 pub fn null_program(header: &str) -> String {
     let mut body = String::new();
     for function in functions(header) {
         let values: Vec<String> = function.parameters.iter().map(|(kind, name)| value(kind, name)).collect();
         for (at, (kind, name)) in function.parameters.iter().enumerate() {
             let optional = MAY_BE_NULL.contains(&name.as_str());
+            if kind == "int32_t" && function.returns_status {
+                for wrong in ["-1", "99", "INT32_MIN", "INT32_MAX"] {
+                    let mut arguments = values.clone();
+                    arguments[at] = wrong.into();
+                    writeln!(body, "    TOLD({}, {});", function.name, arguments.join(", ")).unwrap();
+                }
+            }
             if !is_pointer(kind, name) {
                 continue;
             }
             let mut arguments = values.clone();
             arguments[at] = "NULL".into();
-            let call = format!("{}({})", function.name, arguments.join(", "));
+            let arguments = arguments.join(", ");
             // A free of NULL does nothing.
             let frees = function.name.ends_with("_free");
             if function.returns_status && !optional && !frees {
-                writeln!(body, "    REFUSED({call});").unwrap();
+                writeln!(body, "    REFUSED({}, {arguments});", function.name).unwrap();
+            } else if function.returns_status && function.name != "trill_engine_new" {
+                writeln!(body, "    TOLD({}, {arguments});", function.name).unwrap();
             } else if function.name != "trill_engine_new" {
-                writeln!(body, "    (void){call};").unwrap();
+                writeln!(body, "    (void){}({arguments});", function.name).unwrap();
             }
         }
     }
     format!(
         "#include \"check.h\"\n\
-         #define REFUSED(call) do {{ memset(&room, 0, sizeof room); CHECK((call) == TRILL_STATUS_INVALID_ARGUMENT); }} while (0)\n\
+         static int32_t told(const char *name, int32_t status) {{ printf(\"%s %s\\n\", name, trill_status_name(status)); return status; }}\n\
+         #define TOLD(name, ...) (memset(&room, 0, sizeof room), told(#name, name(__VA_ARGS__)))\n\
+         #define REFUSED(name, ...) CHECK(TOLD(name, __VA_ARGS__) == TRILL_STATUS_INVALID_ARGUMENT)\n\
          static union {{ void *pointer; uint64_t words[64]; }} room;\n\
          int main(void) {{\n    trill_engine *engine = NULL;\n    trill_video_frame frame = TRILL_VIDEO_FRAME_INIT;\n    \
          trill_call_listener listener = TRILL_CALL_LISTENER_INIT;\n    OK(trill_engine_new(NULL, NULL, &engine, error));\n\
