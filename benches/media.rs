@@ -3,7 +3,7 @@
 #![allow(clippy::disallowed_methods, reason = "an arbitrary start of virtual time")]
 
 use bytes::Bytes;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::time::{Duration, Instant};
 use trill::media::assembly::FrameAssembler;
 use trill::media::frame::{AudioFrame, FRAME_SAMPLES};
@@ -11,6 +11,7 @@ use trill::media::jitter::JitterBuffer;
 use trill::media::level::minus_dbov;
 use trill::media::mixer::Mixer;
 use trill::media::rtp::{ReceivedPacket, RtpPacket};
+use trill::media::stretch::{LONGEST, lengthen, shorten};
 use trill::media::vp8::{Descriptor, Packetizer};
 
 /// A frame of 720p at 1.5 Mbit/s.
@@ -73,8 +74,20 @@ fn jitter(c: &mut Criterion) {
             };
             buffer.insert(ReceivedPacket { packet, arrival });
             n += 1;
-            buffer.pull(arrival, false)
+            buffer.pull(arrival)
         })
+    });
+}
+
+fn pace(c: &mut Criterion) {
+    let wave = |t: f64| (1..8).map(|h| (t * f64::from(h)).sin() / f64::from(h)).sum::<f64>();
+    let mut voice = [0; FRAME_SAMPLES + LONGEST];
+    voice[..FRAME_SAMPLES].iter_mut().enumerate().for_each(|(n, s)| *s = (6000.0 * wave(n as f64 * 0.0157)) as i16);
+    c.bench_function("20 ms of a voice made shorter", |b| {
+        b.iter_batched_ref(|| voice, |voice| shorten(&mut voice[..FRAME_SAMPLES], false), BatchSize::SmallInput)
+    });
+    c.bench_function("20 ms of a voice made longer", |b| {
+        b.iter_batched_ref(|| voice, |voice| lengthen(voice, FRAME_SAMPLES), BatchSize::SmallInput)
     });
 }
 
@@ -97,6 +110,6 @@ fn mix(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
-    targets = vp8_payload, assembly, jitter, mix
+    targets = vp8_payload, assembly, jitter, pace, mix
 }
 criterion_main!(benches);

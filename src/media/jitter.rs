@@ -5,9 +5,9 @@
 //! the sender's timestamps, so packets may be of any length that Opus has, and silence that was not sent
 //! (discontinuous transmission, mute) is not taken for loss.
 //!
-//! Delay that is too long (after a burst, or because the sender's clock is the faster one) is worked off by merging two
-//! packets into one where it is quiet; delay that is too short grows by a concealed frame where it is quiet, or where a
-//! packet is missing anyway. Time comes in as arguments.
+//! Delay that is too long (after a burst, or because the sender's clock is the faster one) is worked off by playing a little
+//! faster; delay that is too short grows by playing slower, or where a packet is missing anyway. How the sound is made
+//! shorter or longer is [`super::stretch`]'s. Time comes in as arguments.
 
 mod delay;
 
@@ -30,13 +30,19 @@ const MAX_COMFORT: u32 = 25;
 /// A jump of the sender's timestamps beyond what concealment covers is a pause, in samples.
 const PAUSE: i64 = MAX_CONCEALED as i64 * FRAME;
 
+/// Played so many samples later than jitter asks for, sound is played faster: 30 ms. That it is pulled in pieces of 20 ms alone
+/// makes up to 20 ms.
+const TOO_LATE: f32 = 1440.0;
+/// Over 130 ms: also where that is heard.
+const FAR_TOO_LATE: f32 = 6240.0;
+/// Played 5 ms earlier, it is played slower.
+const TOO_EARLY: f32 = -240.0;
+
 /// What the decoder has to do for the next piece of audio.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Pull {
-    /// Decode this packet.
-    Packet(Bytes),
-    /// Decode both packets and cross-fade them into the length of one: the delay is too long.
-    Merge(Bytes, Bytes),
+    /// Decode this packet, and play it at this pace.
+    Packet(Bytes, Pace),
     /// A packet of so many samples was lost and this is its successor: decode the FEC in it. It comes again as
     /// [`Pull::Packet`].
     Fec(Bytes, usize),
@@ -44,6 +50,19 @@ pub enum Pull {
     Conceal(usize),
     /// Nothing is playing: 20 ms of silence.
     Silence,
+}
+
+/// How a packet is to be played. By how much that made it longer or shorter is told with [`JitterBuffer::paced`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// As it is.
+    Even,
+    /// The delay is too long: shorter, where that is not heard.
+    Faster,
+    /// The delay is far too long: shorter, also where that is heard.
+    Fastest,
+    /// The delay is too short: longer, where that is not heard.
+    Slower,
 }
 
 /// Counters since the start, in packets unless said otherwise.
@@ -62,8 +81,10 @@ pub struct JitterStats {
     /// Pieces of audio, mostly of 20 ms, that were concealed.
     pub concealed: u64,
     pub fec_recovered: u64,
-    /// Merged with their successor to shorten the delay.
-    pub merged: u64,
+    /// Samples that were left out to shorten the delay.
+    pub removed_samples: u64,
+    /// Samples that were added to lengthen the delay, beside what was concealed.
+    pub inserted_samples: u64,
 }
 
 struct Slot {
@@ -99,8 +120,8 @@ pub struct JitterBuffer {
     concealed: u32,
     /// The last packet played said that the sender goes silent.
     silent: bool,
-    /// The buffered time in samples, smoothed over half a second.
-    level: f32,
+    /// By how many samples packets are played later than the jitter asks for, smoothed over half a second.
+    behind: f32,
     /// The share of packets lost, smoothed over some 100 packets.
     loss: f32,
     delay: DelayEstimator,
@@ -122,7 +143,7 @@ impl Default for JitterBuffer {
             last_samples: FRAME,
             concealed: 0,
             silent: false,
-            level: 0.0,
+            behind: 0.0,
             loss: 0.0,
             delay: DelayEstimator::default(),
             stats: JitterStats::default(),
@@ -173,9 +194,8 @@ impl JitterBuffer {
         }
     }
 
-    /// What is to be played now. `quiet`: what was played last is so quiet that a frame more or less is not heard.
-    /// Call it whenever the audio of the last answer was played.
-    pub fn pull(&mut self, now: Instant, quiet: bool) -> Pull {
+    /// What is to be played next, which is going to be at `now`: after what was pulled before.
+    pub fn pull(&mut self, now: Instant) -> Pull {
         loop {
             if let State::Waiting { conceal } = self.state
                 && let Some(pull) = self.wait(now, conceal)
@@ -188,13 +208,20 @@ impl JitterBuffer {
                     self.next_sequence = Some(next + 1);
                     None
                 }
-                Some(slot) => self.play(slot, quiet),
+                Some(slot) => self.play(slot, now),
                 None => self.miss(next, now),
             };
             if let Some(pull) = pull {
                 return pull;
             }
         }
+    }
+
+    /// What was last pulled was played by so many samples longer (or shorter) than it is.
+    pub fn paced(&mut self, samples: i64) {
+        self.behind += samples as f32;
+        let counter = if samples < 0 { &mut self.stats.removed_samples } else { &mut self.stats.inserted_samples };
+        *counter += samples.unsigned_abs();
     }
 
     /// How long a packet waits at present before it is played, as the network's jitter asks for.
@@ -234,7 +261,7 @@ impl JitterBuffer {
             self.next_sequence = Some(oldest);
             self.next_time = time;
             self.state = State::Playing;
-            self.level = self.span() as f32;
+            self.behind = 0.0;
             return None;
         }
         if conceal == 0 {
@@ -247,7 +274,7 @@ impl JitterBuffer {
         Some(Pull::Conceal(FRAME_SAMPLES))
     }
 
-    fn play(&mut self, slot: Slot, quiet: bool) -> Option<Pull> {
+    fn play(&mut self, slot: Slot, now: Instant) -> Option<Pull> {
         if slot.time - self.next_time > PAUSE {
             // The sender was silent on purpose: the packet begins anew, after the delay that it needs.
             self.state = State::Waiting { conceal: MAX_COMFORT };
@@ -260,33 +287,24 @@ impl JitterBuffer {
         self.concealed = 0;
         self.silent = opus::is_silence(&slot.payload);
         self.loss *= 0.99;
-        // Before this packet was taken, that is.
-        let level = (self.span() + slot.samples) as f32;
-        self.level += (level - self.level) * 0.04;
+        Some(Pull::Packet(slot.payload, self.pace(slot.time, now)))
+    }
 
-        let target = RtpClock::OPUS.ticks(self.target()) as f32;
-        let most = target + slot.samples as f32 + 480.0;
-        let too_long = if quiet { self.level > most } else { self.level > most + 5.0 * FRAME as f32 };
-        if too_long && level > most && self.has(slot.sequence + 1) {
-            if let Some(second) = self.take(slot.sequence + 1)
-                && second.samples == slot.samples
-            {
-                self.next_sequence = Some(second.sequence + 1);
-                self.next_time = second.time + second.samples;
-                self.level -= second.samples as f32;
-                self.stats.merged += 1;
-                return Some(Pull::Merge(slot.payload, second.payload));
-            }
-            self.next_sequence = Some(slot.sequence + 1);
+    /// How what was made at `time` is played at `now`, so that the delay becomes what the jitter asks for.
+    fn pace(&mut self, time: i64, now: Instant) -> Pace {
+        let Some(due) = self.delay.due(time, self.target()) else { return Pace::Even };
+        let ticks = |duration| RtpClock::OPUS.ticks(duration) as f32;
+        let behind = ticks(now.saturating_duration_since(due)) - ticks(due.saturating_duration_since(now));
+        self.behind += (behind - self.behind) * 0.04;
+        if self.behind.min(behind) > FAR_TOO_LATE {
+            Pace::Fastest
+        } else if self.behind.min(behind) > TOO_LATE {
+            Pace::Faster
+        } else if self.behind.max(behind) < TOO_EARLY {
+            Pace::Slower
+        } else {
+            Pace::Even
         }
-        if quiet && self.level + (FRAME as f32) < target && level < target {
-            self.level += FRAME as f32;
-            self.next_sequence = Some(slot.sequence);
-            self.next_time = slot.time;
-            self.put_back(slot);
-            return Some(Pull::Conceal(FRAME_SAMPLES));
-        }
-        Some(Pull::Packet(slot.payload))
     }
 
     /// The packet whose turn it is has not come.

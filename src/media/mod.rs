@@ -14,5 +14,6 @@ pub mod mixer;
 pub mod opus;
 pub mod rtp;
 pub mod scale;
+pub mod stretch;
 pub mod sync;
 pub mod vp8;

@@ -9,11 +9,12 @@ use crate::codec::opus::OpusDecoder;
 use crate::device::{AudioSink, Pacer};
 use crate::media::clock::RtpClock;
 use crate::media::frame::{AudioFrame, FRAME_SAMPLES};
-use crate::media::jitter::{JitterBuffer, Pull};
+use crate::media::jitter::{JitterBuffer, Pace, Pull};
 use crate::media::level::minus_dbov;
 use crate::media::mixer::Mixer;
 use crate::media::opus::MAX_PACKET_SAMPLES;
 use crate::media::rtp::ReceivedPacket;
+use crate::media::stretch;
 use crate::media::sync::CaptureClock;
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::Arc;
@@ -24,8 +25,6 @@ use std::time::{Duration, Instant};
 const QUEUE: usize = 64;
 /// What a sink that plays at its own pace has waiting: its caller wakes up late now and then.
 const AHEAD: Duration = Duration::from_millis(40);
-/// Softer than this, in dB below overload, a frame more or less is not heard.
-const QUIET: u8 = 50;
 
 /// Plays all the audio tracks of a session, mixed, until it is dropped.
 pub struct Playout {
@@ -72,7 +71,6 @@ impl Playout {
             jitter: JitterBuffer::default(),
             decoder: OpusDecoder::new()?,
             samples: Samples::default(),
-            quiet: true,
             started: false,
             tap,
             first: Some(first),
@@ -174,8 +172,6 @@ struct Track {
     jitter: JitterBuffer,
     decoder: OpusDecoder,
     samples: Samples,
-    /// What was played last was quiet.
-    quiet: bool,
     /// A packet was played.
     started: bool,
     tap: Option<Box<dyn AudioSink>>,
@@ -191,13 +187,11 @@ impl Track {
             self.jitter.insert(received);
         }
         while self.samples.len() < FRAME_SAMPLES {
-            let pull = self.jitter.pull(now, self.quiet);
+            let pull = self.jitter.pull(now + RtpClock::OPUS.duration(self.samples.len() as i64));
             self.decode(pull);
         }
         self.samples.take(frame);
-        let level = minus_dbov(&frame.samples);
-        self.quiet = level > QUIET;
-        set(&self.stats.minus_dbov, level.into());
+        set(&self.stats.minus_dbov, minus_dbov(&frame.samples).into());
         self.report();
         if let Some(tap) = &mut self.tap
             && let Err(error) = tap.play(frame)
@@ -210,18 +204,13 @@ impl Track {
     fn decode(&mut self, pull: Pull) {
         let decoder = &mut self.decoder;
         let done = match pull {
-            Pull::Packet(packet) => {
+            Pull::Packet(packet, pace) => {
                 self.started = true;
                 add(&self.stats.played, 1);
-                self.samples.append(|out| decoder.decode(&packet, out))
-            }
-            Pull::Merge(first, second) => {
-                add(&self.stats.played, 2);
                 let begin = self.samples.len();
                 self.samples
-                    .append(|out| decoder.decode(&first, out))
-                    .and_then(|()| self.samples.append(|out| decoder.decode(&second, out)))
-                    .map(|()| self.samples.fold(begin))
+                    .append(|out| decoder.decode(&packet, out))
+                    .map(|()| self.jitter.paced(self.samples.stretch(begin, pace)))
             }
             Pull::Fec(successor, samples) => self.samples.append(|out| {
                 let out = out.get_mut(..samples).ok_or(ErrorCode::Codec)?;
@@ -314,15 +303,17 @@ impl Samples {
         debug_assert!(silent.is_ok());
     }
 
-    /// Cross-fades the second half of what comes after `begin` into the first half, which is left.
-    fn fold(&mut self, begin: usize) {
-        let half = (self.end - begin) / 2;
-        let (first, second) = self.buffer[begin..begin + 2 * half].split_at_mut(half);
-        for (n, (first, second)) in first.iter_mut().zip(second).enumerate() {
-            let share = n as i32;
-            *first = ((i32::from(*first) * (half as i32 - share) + i32::from(*second) * share) / half as i32) as i16;
-        }
-        self.end = begin + half;
+    /// Plays what comes after `begin` at another pace. Answers by how many samples it is longer now.
+    fn stretch(&mut self, begin: usize, pace: Pace) -> i64 {
+        let len = self.end - begin;
+        let changed = match pace {
+            Pace::Even => len,
+            Pace::Faster => stretch::shorten(&mut self.buffer[begin..self.end], false),
+            Pace::Fastest => stretch::shorten(&mut self.buffer[begin..self.end], true),
+            Pace::Slower => stretch::lengthen(&mut self.buffer[begin..], len),
+        };
+        self.end = begin + changed;
+        changed as i64 - len as i64
     }
 
     fn take(&mut self, frame: &mut AudioFrame) {

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 const BUCKET: Duration = Duration::from_millis(5);
 const BUCKETS: usize = 100;
-/// How much of the past one packet leaves: half of it is forgotten after some 140 packets.
-const FORGET: f32 = 0.995;
+/// How much of the past one packet leaves: half of it is forgotten after some 45 packets, and the wait of a jitter that is over
+/// after 230 (4.6 s).
+const FORGET: f32 = 0.985;
 /// The share of packets that shall be in time.
 const IN_TIME: f32 = 0.97;
 /// What the pull every 20 ms and threads that wake up late ask for on top.
