@@ -29,13 +29,26 @@ fn library() -> PathBuf {
     library
 }
 
+/// Runs it for five minutes at most: a program that hangs is told as such, with what it has said.
 fn run(command: &mut Command) -> Output {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let mut bounded = Command::new("timeout");
+    bounded.args(["--kill-after=10", "300"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => bounded.env(name, value),
+            None => bounded.env_remove(name),
+        };
+    }
+    if let Some(folder) = command.get_current_dir() {
+        bounded.current_dir(folder);
+    }
+    let output = bounded.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(
         output.status.success(),
-        "{command:?}: {}\n{}{}",
+        "{command:?}: {}{}\n{}{}",
         output.status,
+        if output.status.code() == Some(124) { " (it did not end within 300 s)" } else { "" },
         text(&output.stdout),
         text(&output.stderr)
     );
