@@ -5,9 +5,9 @@ use crate::support::*;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
-use trill::base::SessionId;
+use trill::base::{ErrorCode, SessionId};
 use trill::device::AudioInput;
-use trill::engine::{Engine, EngineConfig, Event, EventQueue, SessionSettings};
+use trill::engine::{Engine, EngineConfig, Event, EventQueue, LoginEvent, SessionSettings};
 use trill::ringing::webhook::NoticeKind;
 use trill::ringing::wire::{Initiate, RejectReason};
 use trill::ringing::{Call, CallEvent, CallEventKind, CallStatus, CallType, Direction, EndReason, LogFilter};
@@ -103,6 +103,24 @@ impl Phone {
     }
 }
 
+/// Three members of a group, each logged in.
+async fn team(server: &TestServer) -> [Phone; 3] {
+    let put = async |path: &str, body| {
+        let answer = http_json(server, "PUT", path, admin(), body).await;
+        assert!((200..300).contains(&answer.status), "{path}: {}", answer.body);
+    };
+    put("/v1/groups/team", json!({"name": "Team"})).await;
+    for uid in ["alice", "bob", "carol"] {
+        put(&format!("/v1/users/{uid}"), json!({})).await;
+        put(&format!("/v1/groups/team/members/{uid}"), json!({})).await;
+    }
+    [Phone::log_in(server, "alice").await, Phone::log_in(server, "bob").await, Phone::log_in(server, "carol").await]
+}
+
+fn to_team() -> Initiate {
+    Initiate::group(&"team".parse().unwrap(), CallType::Audio)
+}
+
 /// The next notice that is not about ringing, which its members' telephones do when they like; whom it is about.
 async fn next_step(receiver: &mut Receiver) -> (NoticeKind, Option<String>) {
     loop {
@@ -118,21 +136,8 @@ async fn a_group_talks_a_member_joins_late_one_leaves_and_it_is_over_when_the_la
     let mut receiver = Receiver::start().await;
     let url = receiver.url();
     let server = TestServer::start_with(|config| config.webhooks.urls = vec![url]).await;
-    let put = async |path: &str, body| {
-        let answer = http_json(&server, "PUT", path, admin(), body).await;
-        assert!((200..300).contains(&answer.status), "{path}: {}", answer.body);
-    };
-    put("/v1/groups/team", json!({"name": "Team"})).await;
-    for uid in ["alice", "bob", "carol"] {
-        put(&format!("/v1/users/{uid}"), json!({})).await;
-        put(&format!("/v1/groups/team/members/{uid}"), json!({})).await;
-    }
-    let alice = Phone::log_in(&server, "alice").await;
-    let bob = Phone::log_in(&server, "bob").await;
-    let carol = Phone::log_in(&server, "carol").await;
-
-    let team = Initiate::group(&"team".parse().unwrap(), CallType::Audio);
-    let session = alice.engine.initiate_call(team).await.unwrap().session_id;
+    let [alice, bob, carol] = team(&server).await;
+    let session = alice.engine.initiate_call(to_team()).await.unwrap().session_id;
     bob.until_call(CallEventKind::IncomingReceived);
     carol.until_call(CallEventKind::IncomingReceived);
     carol.engine.reject_call(&session, RejectReason::Rejected).await.unwrap();
@@ -208,4 +213,38 @@ async fn who_is_alone_in_a_session_for_180_s_or_as_set_is_in_no_call_any_more() 
         let call = phone.until_call(CallEventKind::Ended).call;
         assert_eq!((call.status, call.end_reason), (CallStatus::Ended, Some(EndReason::LeftAlone)));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_who_is_deleted_while_talking_is_out_of_call_session_and_login_at_once_and_the_others_talk_on() {
+    let server = TestServer::start().await;
+    let [alice, bob, carol] = team(&server).await;
+    let session = alice.engine.initiate_call(to_team()).await.unwrap().session_id;
+    for (phone, hz) in [(&bob, 500.0), (&carol, 600.0)] {
+        phone.until_call(CallEventKind::IncomingReceived);
+        phone.engine.accept_call(&session).await.unwrap();
+        phone.join(&session, hz).await;
+    }
+    alice.join(&session, 400.0).await;
+    alice.hears(&["bob", "carol"]);
+    let deleted = http(&server, "DELETE", "/v1/users/carol", &[admin()]).await;
+    assert_eq!(deleted.status, 204, "{}", deleted.body);
+
+    let (mut out_of_call, mut out_of_session, mut logged_out) = (false, false, false);
+    carol.until("the end of everything", |event| {
+        match event {
+            Event::Call(event) => out_of_call |= event.kind == CallEventKind::Ended,
+            Event::Session { event: SessionEvent::Ended { .. }, .. } => out_of_session = true,
+            Event::Login(LoginEvent::LoggedOut { error }) => logged_out = error.code() == ErrorCode::UserRemoved,
+            _ => {}
+        }
+        (out_of_call && out_of_session && logged_out).then_some(())
+    });
+    assert_eq!((carol.engine.active_call(), carol.engine.logged_in_user()), (None, None));
+    for phone in [&alice, &bob] {
+        phone.sees_leave("carol");
+        assert_eq!(phone.engine.active_call().unwrap().status, CallStatus::Ongoing);
+    }
+    assert_eq!(bob.hang_up(&session).await.status, CallStatus::Ongoing);
+    assert_eq!(alice.hang_up(&session).await.end_reason, Some(EndReason::EveryoneLeft));
 }
