@@ -244,6 +244,31 @@ fn two_native_callers_hear_and_see_each_others_files() {
     }
 }
 
+#[test]
+fn the_minimal_call_of_the_examples_rings_is_heard_and_hangs_up() {
+    let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
+    let prefix = install(folder.path());
+    let minimal = build(folder.path(), &prefix, "examples/minimal_call", "minimal_call", &[]);
+    let native = build(folder.path(), &prefix, "examples/native_caller", "native_caller", &[]);
+    let (hello, heard) = (folder.path().join("hello.wav"), folder.path().join("heard.wav"));
+    write_tone(&hello, 500.0);
+    let path = |file: &Path| file.display().to_string();
+    let mut bob = Terminal::start("bob", &native, &[&host.url, &user_token("bob")]);
+    bob.expect("logged in as bob");
+    let mut alice =
+        Terminal::start("alice", &minimal, &[&host.url, &user_token("alice"), "bob", &path(&hello), &path(&heard)]);
+    bob.expect("alice calls");
+    bob.type_in("accept");
+    bob.expect("alice can be heard");
+    // Enter hangs up.
+    alice.type_in("");
+    alice.end();
+    bob.expect("the call is over: status 3, reason 1");
+    bob.type_in("quit");
+    bob.end();
+    assert!(std::fs::metadata(heard).unwrap().len() > 44, "what bob said is in the file");
+}
+
 /// Each function of the binding is compiled, by both compilers, also without exceptions; each constant has an enumerator.
 #[test]
 fn the_cpp_header_is_clean_and_knows_every_constant() {
