@@ -9,7 +9,7 @@ from conditions import BLACKOUT_AT, BLACKOUT_LENGTH, DROP_AT, RISE_AT  # noqa: E
 from session import SETTLE  # noqa: E402
 
 # Text stays text, and the same figures give the same file.
-plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "trill", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False})
+plt.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "trill", "font.size": 9, "axes.titlesize": "medium", "axes.spines.top": False, "axes.spines.right": False})
 ENGINES = (("trill", "Trill", "#0b6e4f"), ("chromium", "Chromium", "#c1666b"))
 
 BARS = [
