@@ -21,7 +21,7 @@ use trill::device::{
     AudioInput, AudioOutput, AudioSink, AudioSource, Next, VideoInput, VideoOutput, VideoSink, VideoSource, WavSource,
     Y4mSource,
 };
-use trill::engine::session::{self, SessionHandle, SessionSettings};
+use trill::engine::session::{self, SessionSettings};
 use trill::media::frame::{AudioFrame, FRAME_DURATION, FRAME_SAMPLES, VideoFrame};
 use trill::session::SessionEvent;
 

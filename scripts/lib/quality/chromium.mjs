@@ -12,13 +12,15 @@ import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { finished, pipeline } from "node:stream/promises";
+import { fileURLToPath } from "node:url";
 
 const { chromium } = createRequire(join(process.env.MODULES, "x.js"))("playwright-core");
+const here = fileURLToPath(new URL(".", import.meta.url));
 const [url, sender, receiver, speech, clip, kbps, folder] = process.argv.slice(2);
 
 const served = {
-  "/": [join(import.meta.dirname, "page.html"), "text/html"],
-  "/recorder.js": [join(import.meta.dirname, "recorder.js"), "text/javascript"],
+  "/": [join(here, "page.html"), "text/html"],
+  "/recorder.js": [join(here, "recorder.js"), "text/javascript"],
   "/livekit-client.umd.js": [join(process.env.MODULES, "livekit-client/dist/livekit-client.umd.js"), "text/javascript"],
   "/speech": [speech, "audio/wav"],
   "/clip": [clip, "application/octet-stream"],
