@@ -10,6 +10,8 @@
 mod command;
 mod kept;
 mod server;
+#[cfg(feature = "cli")]
+mod telephones;
 
 use server::{BOUND, with_server};
 use std::process::Command;
