@@ -47,6 +47,7 @@ fn a_voice_is_kept_while_the_far_end_talks_too() {
     println!("figure: double talk: voice {level:.1} dB against alone, correlation {same:.2}");
     assert!((-6.0..3.0).contains(&level), "{level} dB");
     assert!(same >= 0.7, "{same}");
+    keep(&double);
     // And what is left is that voice, not the echo.
     let echo = correlation(&double.echo, &double.out);
     assert!(echo < 0.2, "{echo}");
@@ -250,6 +251,23 @@ impl Room {
 impl Heard {
     fn loss_db(&self) -> f64 {
         decibels(energy(&self.echo) / energy(&self.out))
+    }
+}
+
+/// For `scripts/lib/echo`, which judges it by PESQ: the voice alone, what the microphone heard, what was sent.
+fn keep(heard: &Heard) {
+    let Some(folder) = std::env::var_os("TRILL_TEST_ECHO_OUT") else { return };
+    for (name, samples) in [("voice", &heard.near), ("microphone", &heard.microphone), ("sent", &heard.out)] {
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: SAMPLE_RATE,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let path = std::path::Path::new(&folder).join(name).with_extension("wav");
+        let mut writer = hound::WavWriter::create(path, spec).unwrap();
+        samples.iter().for_each(|sample| writer.write_sample(*sample).unwrap());
+        writer.finalize().unwrap();
     }
 }
 
