@@ -21,7 +21,7 @@ use trill::device::{
     AudioInput, AudioOutput, AudioSink, AudioSource, Next, VideoInput, VideoOutput, VideoSink, VideoSource, WavSource,
     Y4mSource,
 };
-use trill::engine::session::{self, SessionSettings};
+use trill::engine::session::{self, SessionSettings, Told};
 use trill::media::frame::{AudioFrame, FRAME_DURATION, FRAME_SAMPLES, VideoFrame};
 use trill::session::SessionEvent;
 
@@ -158,13 +158,13 @@ async fn main() -> Result<()> {
                 }
             }
             event = events.recv() => match event {
-                Some(SessionEvent::FirstAudio { .. } | SessionEvent::FirstVideo { .. }) => {
+                Some(Told::Event(SessionEvent::FirstAudio { .. } | SessionEvent::FirstVideo { .. })) => {
                     media += 1;
                     if media == 2 {
                         println!("{}", json!({"event": "media"}));
                     }
                 }
-                Some(SessionEvent::Ended { reason, error }) => {
+                Some(Told::Event(SessionEvent::Ended { reason, error })) => {
                     let unknown = || Error::new(ErrorCode::ConnectionLost, format!("the session ended: {reason:?}"));
                     return Err(error.or_else(|| reason.error()).unwrap_or_else(unknown));
                 }
