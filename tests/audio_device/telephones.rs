@@ -89,7 +89,7 @@ fn speak(folder: &Path, side: &str, seed: u64, pitch: f64) -> (Child, Vec<i16>) 
     let mut speech = trill::testkit::speech::Speech::new(seed, pitch as f32);
     let mut samples = Vec::new();
     let mut frame = AudioFrame::SILENCE;
-    for _ in 0..50 * call_time().as_secs() + 1500 {
+    for _ in 0..50 * call_time().as_secs() + 15_000 {
         speech.next_frame(&mut frame);
         samples.extend_from_slice(&frame.samples);
     }

@@ -7,10 +7,13 @@
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
 
-const modules = process.env.MODULES ?? join(import.meta.dirname, "../../target/interop/node/node_modules");
+// Node 18 has no import.meta.dirname.
+const here = dirname(fileURLToPath(import.meta.url));
+const modules = process.env.MODULES ?? join(here, "../../target/interop/node/node_modules");
 const { chromium } = createRequire(join(modules, "x.js"))("playwright-core");
 
 const tell = (line) => process.stdout.write(JSON.stringify(line) + "\n");
@@ -18,7 +21,7 @@ const flag = (name) => process.argv.includes(name);
 const value = (name, otherwise) => (flag(name) ? process.argv[process.argv.indexOf(name) + 1] : otherwise);
 
 const served = {
-  "/": [join(import.meta.dirname, "page.html"), "text/html"],
+  "/": [join(here, "page.html"), "text/html"],
   "/livekit-client.umd.js": [join(modules, "livekit-client/dist/livekit-client.umd.js"), "text/javascript"],
 };
 const server = createServer(async (request, response) => {
