@@ -246,12 +246,12 @@ fn no_pointer_that_must_be_there_can_be_null() {
     assert!(told.lines().count() > 150, "{told}");
 }
 
-/// 16 threads call everything at random for so long; `TRILL_CHAOS_SEED` tries another order. What they leave of the
+/// 16 threads call everything at random for so long; `CHAOS_SEED` tries another order. What they leave of the
 /// processors is for tests beside them, which talk in real time.
 fn chaos(options: &[&str], seconds: &str) {
     let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
     let program = compile(folder.path(), "chaos.c", options);
-    let seed = std::env::var("TRILL_CHAOS_SEED").unwrap_or_else(|_| "1".into());
+    let seed = std::env::var("CHAOS_SEED").unwrap_or_else(|_| "1".into());
     let output = run(Command::new("nice").args(["-n", "19"]).arg(program).args([
         &host.url,
         &user_token("alice"),
@@ -262,10 +262,10 @@ fn chaos(options: &[&str], seconds: &str) {
     assert!(String::from_utf8_lossy(&output.stdout).ends_with("done\n"));
 }
 
-/// For as long as `TRILL_CHAOS_SECONDS` says: a minute in scripts/test, else 4 s. Its name lets it begin early.
+/// For as long as `CHAOS_SECONDS` says: a minute in scripts/test, else 4 s. Its name lets it begin early.
 #[test]
 fn a_minute_of_sixteen_threads_that_call_everything_at_random_breaks_nothing() {
-    let seconds = std::env::var("TRILL_CHAOS_SECONDS").unwrap_or_else(|_| "4".into());
+    let seconds = std::env::var("CHAOS_SECONDS").unwrap_or_else(|_| "4".into());
     chaos(&[], &seconds);
 }
 
