@@ -59,8 +59,9 @@ fn period(samples: &[i16], at_any_price: bool) -> Option<usize> {
     if longest < SHORTEST {
         return None;
     }
-    let beginning = &samples[..samples.len().min(COMPARED)];
-    if energy(beginning) / (beginning.len() as f32) < QUIET {
+    // All that would be cut out or faded: a word may begin in it.
+    let touched = &samples[..longest + OVERLAP];
+    if energy(touched) / (touched.len() as f32) < QUIET {
         return Some(longest);
     }
     let mut rough = [0; (LONGEST + COMPARED) / COARSE];
@@ -170,6 +171,15 @@ mod tests {
     fn silence_is_cut_and_filled_as_far_as_possible() {
         assert_eq!(shorten(&mut [3; FRAME_SAMPLES], false), FRAME_SAMPLES - LONGEST);
         assert_eq!(lengthen(&mut [3; FRAME_SAMPLES + LONGEST], FRAME_SAMPLES), FRAME_SAMPLES + LONGEST);
+    }
+
+    #[test]
+    fn a_word_that_begins_after_silence_is_not_cut_off() {
+        let mut onset = [3; FRAME_SAMPLES];
+        onset[COMPARED..].copy_from_slice(&voice(150.0, FRAME_SAMPLES - COMPARED));
+        let before = energy(&onset);
+        let left = shorten(&mut onset, false);
+        assert!(energy(&onset[..left]) > before * 0.9);
     }
 
     #[test]
