@@ -6,15 +6,14 @@
 
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { launch } from "./browser.mjs";
 
 // Node 18 has no import.meta.dirname.
 const here = dirname(fileURLToPath(import.meta.url));
 const modules = process.env.MODULES ?? join(here, "../../target/interop/node/node_modules");
-const { chromium } = createRequire(join(modules, "x.js"))("playwright-core");
 
 const tell = (line) => process.stdout.write(JSON.stringify(line) + "\n");
 const flag = (name) => process.argv.includes(name);
@@ -31,21 +30,7 @@ const server = createServer(async (request, response) => {
 });
 await new Promise((done) => server.listen(0, "127.0.0.1", done));
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-    "--use-fake-device-for-media-stream",
-    "--use-fake-ui-for-media-stream",
-  ],
-});
+const browser = await launch(modules, "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream");
 
 async function finish(code) {
   await browser.close();

@@ -9,12 +9,11 @@
 import { createReadStream, createWriteStream } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
-import { createRequire } from "node:module";
 import { join } from "node:path";
 import { finished, pipeline } from "node:stream/promises";
 import { fileURLToPath } from "node:url";
+import { launch } from "../../../tests/interop/browser.mjs";
 
-const { chromium } = createRequire(join(process.env.MODULES, "x.js"))("playwright-core");
 const here = fileURLToPath(new URL(".", import.meta.url));
 const [url, sender, receiver, speech, clip, kbps, folder] = process.argv.slice(2);
 
@@ -42,19 +41,7 @@ const server = createServer(async (request, response) => {
 });
 await new Promise((done) => server.listen(0, "127.0.0.1", done));
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--autoplay-policy=no-user-gesture-required",
-  ],
-});
+const browser = await launch(process.env.MODULES);
 
 let status = 0;
 try {
