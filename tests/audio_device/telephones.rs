@@ -109,7 +109,10 @@ fn thirds(samples: &[i16]) -> Vec<f64> {
     samples.chunks_exact(3).map(|three| three.iter().map(|s| f64::from(*s)).sum::<f64>() / 3.0).collect()
 }
 
-/// How alike what was heard is to what was said: the median over seconds, each at the delay that suits it best, of the
+/// So much of what was heard is compared, at 48 kHz: 20 s.
+const JUDGED: usize = 20 * 48_000;
+
+/// How alike what was heard is to what was said: the median over its last seconds, each at the delay that suits it best, of the
 /// correlation from -1 to 1.
 fn likeness(said: &[i16], heard: &[i16]) -> f64 {
     const SECOND: usize = 16_000;
@@ -126,10 +129,13 @@ fn likeness(said: &[i16], heard: &[i16]) -> f64 {
         }
         ab / (aa * bb).sqrt().max(1.0)
     };
-    let (said, heard) = (thirds(said), thirds(heard));
+    // The end of it, where whatever has built up shows, and what was said around then.
+    let from = heard.len().saturating_sub(JUDGED);
+    let around = from.saturating_sub(JUDGED)..(from + 2 * JUDGED).min(said.len());
+    let (said, heard) = (thirds(&said[around]), thirds(&heard[from..]));
     let (said_loud, heard_loud) = (energies(&said), energies(&heard));
     let mut found: Vec<f64> = Vec::new();
-    for second in 1..(heard.len() / SECOND).min(20) {
+    for second in 0..heard.len() / SECOND {
         let heard_at = second * SECOND;
         let part = &heard[heard_at..heard_at + SECOND];
         let loud = &heard_loud[heard_at / STEP..(heard_at + SECOND) / STEP];
