@@ -247,6 +247,26 @@ fn a_narrow_network_gets_no_more_than_it_carries_and_the_call_goes_on() {
 }
 
 #[test]
+fn a_picture_gets_smaller_for_a_receiver_whose_network_is_narrow() {
+    let up = Profile { delay_ms: 20.0, ..Profile::default() };
+    let server = TestServer::between(up, Profile { rate_kbps: 400.0, ..up });
+    let join = |name: &str, hz| {
+        Client::join_with(&server.url(), &token(name), |settings| {
+            settings.microphone = AudioInput::Tone { hz };
+            settings.camera = VideoInput::TestPicture { width: 640, height: 360, fps: 30 };
+            settings.video_bitrate_bps = 2_000_000;
+        })
+    };
+    let (ann, bob) = (join("ann", 440.0), join("bob", 1000.0));
+    // Long enough that it would be paused if the sender sent on as it likes: its own network carries everything.
+    for _ in 0..4 {
+        ann.see(60);
+        bob.see(60);
+    }
+    assert_pitch(ann.hear(), 1000.0);
+}
+
+#[test]
 fn blocked_udp_is_a_clear_error_within_ten_seconds() {
     let server = TestServer::without_udp();
     let start = Instant::now();

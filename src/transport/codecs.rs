@@ -5,8 +5,10 @@ use super::feedback::{FeedbackTap, Feedbacks};
 use super::receive::RemoteTracks;
 use super::repair::Repair;
 use crate::session::TrackKind;
-use rtc::interceptor::{CongestionControlBuilder, NackGeneratorBuilder, NackResponderBuilder, Registry, Slot};
-use rtc::peer_connection::configuration::interceptor_registry::{configure_rtcp_reports, configure_twcc};
+use rtc::interceptor::{
+    CongestionControlBuilder, NackGeneratorBuilder, NackResponderBuilder, Registry, Slot, TwccReceiverBuilder,
+};
+use rtc::peer_connection::configuration::interceptor_registry::{configure_rtcp_reports, configure_twcc_sender_only};
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine};
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
@@ -60,10 +62,12 @@ pub(super) fn interceptors(
     let generator = NackGeneratorBuilder::new().with_interval(NACK_INTERVAL).with_max_nacks_per_packet(NACKS).build();
     let registry = Registry::new()
         .with(Slot::NackResponder, NackResponderBuilder::new().build())
+        // Before repair, which takes padding out: a sender that probes with it would find it all lost.
+        .with(Slot::from(6_400), TwccReceiverBuilder::new().build())
         .with(Slot::from(6_500), Repair::default())
         .with(Slot::NackGenerator, generator);
     let registry = configure_rtcp_reports(registry);
-    let registry = configure_twcc(registry, engine)?;
+    let registry = configure_twcc_sender_only(registry, engine)?;
     let estimate = CongestionControlBuilder::new(Estimate::new(feedbacks.clone())).build();
     let registry = registry.with(Slot::CongestionControl, estimate);
     // Next to the wire: it sees all RTCP that comes in, and the sender reports that go out.
@@ -125,7 +129,12 @@ fn vp8() -> RTCRtpCodec {
         clock_rate: 90_000,
         channels: 0,
         sdp_fmtp_line: String::new(),
-        rtcp_feedback: vec![feedback("ccm", "fir"), feedback("nack", ""), feedback("nack", "pli")],
+        rtcp_feedback: vec![
+            feedback("ccm", "fir"),
+            feedback("nack", ""),
+            feedback("nack", "pli"),
+            feedback("goog-remb", ""),
+        ],
     }
 }
 
@@ -146,6 +155,50 @@ fn parameters(rtp_codec: RTCRtpCodec, payload_type: u8) -> RTCRtpCodecParameters
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::Bytes;
+    use rtc::interceptor::{AttributedPacket, Interceptor, Packet, RTPHeaderExtension, StreamInfo, TaggedPacket};
+    use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
+    use rtc::rtp;
+    use rtc::sansio::Protocol;
+    use std::time::Instant;
+
+    const TWCC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
+
+    #[test]
+    fn padding_that_came_is_not_reported_as_lost() {
+        let registry = interceptors(&mut media_engine().unwrap(), Arc::default(), RemoteTracks::default()).unwrap();
+        let mut chain = registry.build();
+        let extension = RTPHeaderExtension { uri: TWCC_URI.to_owned(), id: 3 };
+        chain.bind_remote_stream(&StreamInfo {
+            ssrc: 7,
+            payload_type: VP8_PAYLOAD_TYPE,
+            ssrc_rtx: Some(8),
+            payload_type_rtx: Some(RTX_PAYLOAD_TYPE),
+            rtp_header_extensions: vec![extension],
+            ..Default::default()
+        });
+        let start = Instant::now();
+        // A picture, padding on the stream of retransmissions, and a picture.
+        for (sequence, ssrc, payload) in [(0, 7, &b"vp8"[..]), (1, 8, &b""[..]), (2, 8, &b""[..]), (3, 7, &b"vp8"[..])]
+        {
+            let mut header = rtp::header::Header { ssrc, sequence_number: sequence, ..Default::default() };
+            header.set_extension(3, Bytes::copy_from_slice(&sequence.to_be_bytes())).unwrap();
+            let packet = rtp::Packet { header, payload: Bytes::from_static(payload) };
+            let message = AttributedPacket::new(Packet::Rtp(packet));
+            let tagged = TaggedPacket { now: start, transport: Default::default(), message };
+            chain.handle_read(tagged).unwrap();
+        }
+        chain.handle_timeout(start + Duration::from_secs(1)).unwrap();
+        let sent = std::iter::from_fn(|| chain.poll_write());
+        let reported = sent.flat_map(|tagged| match tagged.message.packet {
+            Packet::Rtcp(packets) => packets,
+            _ => Vec::new(),
+        });
+        let arrived: Vec<usize> = reported
+            .filter_map(|packet| packet.as_any().downcast_ref::<TransportLayerCc>().map(|cc| cc.recv_deltas.len()))
+            .collect();
+        assert_eq!(arrived, [4]);
+    }
 
     #[test]
     fn an_extension_id_is_read_with_and_without_a_direction() {

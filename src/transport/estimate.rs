@@ -32,7 +32,7 @@ impl EstimatorSlot for Estimate {
             bytes: report.size as u32 + OVERHEAD,
         }));
         self.estimator.on_feedback(now, &self.outcomes);
-        self.feedbacks.share_out(self.estimator.target_bps(), self.estimator.queue_delay());
+        self.feedbacks.share_out(now, self.estimator.target_bps(), self.estimator.queue_delay());
     }
 
     fn target_bitrate(&self) -> f64 {

@@ -8,6 +8,7 @@ use crate::session::TrackKind;
 use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
+use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
 use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
@@ -26,7 +27,15 @@ pub(super) struct Feedbacks {
     /// Of all that this connection may send; 0 before there is feedback.
     estimate_bps: AtomicU32,
     queue_micros: AtomicU64,
+    /// What the receiver wants at most (REMB), and when it said so.
+    wanted: Mutex<Option<(u32, Instant)>>,
 }
+
+/// A receiver's limit is over when it was not repeated for this long.
+const WANTED_FOR: Duration = Duration::from_secs(5);
+
+/// No receiver can ask for less, in bits a second: a voice with its headers.
+const LEAST_WANTED: u32 = 40_000;
 
 impl Feedbacks {
     pub(super) fn insert(&self, ssrc: u32, feedback: Arc<Feedback>) {
@@ -38,14 +47,26 @@ impl Feedbacks {
     }
 
     /// Tells each track what it may send of that estimate.
-    pub(super) fn share_out(&self, estimate_bps: u32, queue: Duration) {
+    pub(super) fn share_out(&self, now: Instant, estimate_bps: u32, queue: Duration) {
         self.estimate_bps.store(estimate_bps, Relaxed);
         self.queue_micros.store(queue.as_micros() as u64, Relaxed);
+        let wanted = *self.wanted();
+        let wanted = wanted.filter(|(_, at)| now.saturating_duration_since(*at) < WANTED_FOR);
+        let estimate_bps = estimate_bps.min(wanted.map_or(u32::MAX, |(bps, _)| bps));
         let tracks = self.tracks();
         let sent: Vec<&Feedback> = tracks.values().map(Arc::as_ref).filter(|t| !t.control.is_muted()).collect();
         let demands: Vec<Demand> = sent.iter().map(|track| track.demand()).collect();
         for (track, bps) in sent.iter().zip(share_out(estimate_bps, &demands)) {
             track.control.limit_bitrate(bps);
+        }
+    }
+
+    /// The receiver wants no more than that of all tracks.
+    fn wants(&self, now: Instant, bps: f32) {
+        // A float becomes the nearest integer that there is.
+        *self.wanted() = Some(((bps as u32).max(LEAST_WANTED), now));
+        if let Some((estimate, queue)) = self.path() {
+            self.share_out(now, estimate, queue);
         }
     }
 
@@ -57,6 +78,10 @@ impl Feedbacks {
 
     fn of(&self, ssrc: u32) -> Option<Arc<Feedback>> {
         self.tracks().get(&ssrc).cloned()
+    }
+
+    fn wanted(&self) -> MutexGuard<'_, Option<(u32, Instant)>> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tracks(&self) -> MutexGuard<'_, HashMap<u32, Arc<Feedback>>> {
@@ -152,6 +177,8 @@ impl FeedbackTap {
                     feedback.key_frame_requested();
                 }
             }
+        } else if let Some(remb) = packet.downcast_ref::<ReceiverEstimatedMaximumBitrate>() {
+            self.feedbacks.wants(now, remb.bitrate);
         } else if let Some(report) = packet.downcast_ref::<ReceiverReport>() {
             self.read_blocks(&report.reports, now);
         } else if let Some(report) = packet.downcast_ref::<SenderReport>() {
@@ -256,16 +283,40 @@ mod tests {
         }
         assert_eq!(feedbacks.path(), None);
         controls[2].set_muted(true);
-        feedbacks.share_out(500_000, Duration::from_millis(7));
+        let now = Instant::now();
+        feedbacks.share_out(now, 500_000, Duration::from_millis(7));
         assert_eq!(controls[0].bitrate_bps(), 48_000);
         assert!((350_000..450_000).contains(&controls[1].bitrate_bps()), "{}", controls[1].bitrate_bps());
         controls[2].set_muted(false);
-        feedbacks.share_out(500_000, Duration::ZERO);
+        feedbacks.share_out(now, 500_000, Duration::ZERO);
         assert_eq!(controls[1].bitrate_bps(), controls[2].bitrate_bps());
         assert!(controls[1].bitrate_bps() < 230_000, "half of it");
-        feedbacks.share_out(20_000_000, Duration::ZERO);
+        feedbacks.share_out(now, 20_000_000, Duration::ZERO);
         assert_eq!(controls[1].bitrate_bps(), 1_500_000, "what it was set to");
         assert_eq!(feedbacks.path(), Some((20_000_000, Duration::ZERO)));
+    }
+
+    #[test]
+    fn what_a_receiver_wants_limits_all_that_is_sent_while_it_says_so() {
+        let (mut tap, _, control) = tap();
+        control.set_muted(true);
+        let video = Arc::new(SendControl::new(1_500_000));
+        tap.feedbacks.insert(8, Arc::new(Feedback::new(video.clone(), TrackKind::Video)));
+        let start = Instant::now();
+        let remb = |bitrate| ReceiverEstimatedMaximumBitrate { bitrate, ssrcs: vec![8], ..Default::default() };
+        tap.handle_read(rtcp(remb(300_000.0), start)).unwrap();
+        assert_eq!(video.bitrate_bps(), 1_500_000, "nothing is known of the path yet");
+        tap.feedbacks.share_out(start, 3_000_000, Duration::ZERO);
+        assert!((200_000..300_000).contains(&video.bitrate_bps()), "{}", video.bitrate_bps());
+        for nothing in [f32::NAN, -1.0, 0.0] {
+            tap.handle_read(rtcp(remb(nothing), start)).unwrap();
+            assert!(video.bitrate_bps() > 0 && video.bitrate_bps() < 60_000, "{}", video.bitrate_bps());
+        }
+        tap.handle_read(rtcp(remb(f32::INFINITY), start)).unwrap();
+        assert_eq!(video.bitrate_bps(), 1_500_000);
+        tap.handle_read(rtcp(remb(300_000.0), start)).unwrap();
+        tap.feedbacks.share_out(start + WANTED_FOR, 3_000_000, Duration::ZERO);
+        assert_eq!(video.bitrate_bps(), 1_500_000, "it was said long ago");
     }
 
     fn report(fraction_lost: u8, last_sender_report: u32, delay: u32) -> ReceiverReport {

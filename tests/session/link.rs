@@ -12,18 +12,18 @@ use trill::testkit::impair::{Link, Profile, Schedule};
 pub const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
 
 /// Listens at [`ADDRESS`] and the server's port, and carries datagrams both ways, until its runtime goes.
-pub async fn open(server: SocketAddr, profile: Profile) {
+pub async fn open(server: SocketAddr, up: Profile, down: Profile) {
     let listener = Arc::new(UdpSocket::bind(SocketAddr::new(ADDRESS, server.port())).await.unwrap());
     tokio::spawn(async move {
         let mut clients: HashMap<SocketAddr, mpsc::UnboundedSender<Vec<u8>>> = HashMap::new();
         let mut buffer = vec![0; 65_535];
         while let Ok((length, client)) = listener.recv_from(&mut buffer).await {
-            let up = clients.entry(client).or_insert_with(|| {
-                let (up, datagrams) = mpsc::unbounded_channel();
-                tokio::spawn(carry(client, server, listener.clone(), datagrams, profile));
-                up
+            let client_link = clients.entry(client).or_insert_with(|| {
+                let (sender, datagrams) = mpsc::unbounded_channel();
+                tokio::spawn(carry(client, server, listener.clone(), datagrams, (up, down)));
+                sender
             });
-            let _ = up.send(buffer[..length].to_vec());
+            let _ = client_link.send(buffer[..length].to_vec());
         }
     });
 }
@@ -34,14 +34,14 @@ async fn carry(
     server: SocketAddr,
     listener: Arc<UdpSocket>,
     mut datagrams: mpsc::UnboundedReceiver<Vec<u8>>,
-    profile: Profile,
+    (up, down): (Profile, Profile),
 ) {
     let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
     socket.connect(server).await.unwrap();
-    let schedule = || Schedule::constant(profile).unwrap();
+    let schedule = |profile| Schedule::constant(profile).unwrap();
     let seed = u64::from(client.port());
-    let mut up: Link<Vec<u8>> = Link::new(schedule(), seed, Instant::now());
-    let mut down: Link<Vec<u8>> = Link::new(schedule(), seed + 1, Instant::now());
+    let mut up: Link<Vec<u8>> = Link::new(schedule(up), seed, Instant::now());
+    let mut down: Link<Vec<u8>> = Link::new(schedule(down), seed + 1, Instant::now());
     let mut buffer = vec![0; 65_535];
     loop {
         let idle = Instant::now() + Duration::from_secs(1);

@@ -44,9 +44,14 @@ impl TestServer {
 
     /// Media goes through a network like that, both ways.
     pub fn behind(profile: Profile) -> Self {
+        Self::between(profile, profile)
+    }
+
+    /// One to which media goes through `up`, and from which it comes through `down`.
+    pub fn between(up: Profile, down: Profile) -> Self {
         let server = Self::start_with(|config| config.advertised_ips = vec![link::ADDRESS]);
         if let Some(runtime) = &server.runtime {
-            runtime.block_on(link::open(server.udp, profile));
+            runtime.block_on(link::open(server.udp, up, down));
         }
         server
     }

@@ -119,6 +119,21 @@ impl Layers {
         }
     }
 
+    /// It comes in one layer, and always will.
+    pub fn is_plain(&self) -> bool {
+        self.layers.iter().all(|layer| layer.rid.is_none())
+    }
+
+    /// The stream of a track that is plain.
+    pub fn plain_stream(&self) -> Option<Ssrc> {
+        self.layers.iter().find(|layer| layer.rid.is_none()).map(|layer| layer.ssrc)
+    }
+
+    /// What comes in of it now, in bits a second.
+    pub fn rate(&self, now: Instant) -> u64 {
+        self.alive(now).filter_map(|layer| layer.rate.measured).sum()
+    }
+
     fn alive(&self, now: Instant) -> impl Iterator<Item = &Layer> {
         self.layers.iter().filter(move |layer| now.saturating_duration_since(layer.last_packet) < ALIVE)
     }

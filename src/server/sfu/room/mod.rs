@@ -6,6 +6,7 @@
 
 mod adapt;
 mod info;
+mod limit;
 mod media;
 mod participant;
 mod publish;

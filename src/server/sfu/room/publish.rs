@@ -1,6 +1,7 @@
 //! What a participant publishes: announced by `add_track`, found in its offer, muted, taken back with a later offer.
 
 use super::adapt::Dynacast;
+use super::limit::Limit;
 use super::{ParticipantKey, Room, TrackKey, info, new_id};
 use crate::base::{Result, TrackId};
 use crate::server::sfu::layers::Layers;
@@ -40,6 +41,8 @@ pub(super) struct PublishedTrack {
     pub key_frames: KeyFrames,
     pub subscribers: Vec<ParticipantKey>,
     pub wanted: Dynacast,
+    /// How much of it the publisher is asked to send at most.
+    pub limit: Limit,
     /// The publisher has been told that somebody receives it.
     pub told_subscribed: bool,
 }
@@ -205,6 +208,7 @@ impl Room {
             key_frames: KeyFrames::default(),
             subscribers: Vec::new(),
             wanted: Dynacast::default(),
+            limit: Limit::default(),
             told_subscribed: false,
         };
         self.tracks.insert(track, published);

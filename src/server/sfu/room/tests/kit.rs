@@ -14,6 +14,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use str0m::bwe::BweKind;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
 use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
@@ -57,6 +58,8 @@ pub struct Client {
     pub asked_for_key_frames: usize,
     /// The layers of which it was asked for a key frame and has sent none yet.
     pub key_frames_due: HashSet<Option<Rid>>,
+    /// What it was asked to send at most, newest last, in bits a second.
+    pub asked_to_send: Vec<u64>,
     publisher: Peer,
     subscriber: Peer,
     pending: Option<SdpPendingOffer>,
@@ -131,6 +134,7 @@ impl Net {
             received: Vec::new(),
             asked_for_key_frames: 0,
             key_frames_due: HashSet::new(),
+            asked_to_send: Vec::new(),
             publisher: Peer::new(self.now, index, 1),
             subscriber: Peer::new(self.now, index, 2),
             pending: None,
@@ -359,6 +363,9 @@ impl Net {
                 Event::KeyframeRequest(request) => {
                     client.asked_for_key_frames += 1;
                     client.key_frames_due.insert(request.rid);
+                }
+                Event::EgressBitrateEstimate(BweKind::Remb { estimate, .. }) => {
+                    client.asked_to_send.push(estimate.as_u64());
                 }
                 _ => {}
             }

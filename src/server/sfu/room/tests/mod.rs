@@ -3,6 +3,7 @@
 mod bad_input;
 mod kit;
 mod layers;
+mod limit;
 
 use crate::base::ErrorCode;
 use crate::server::sfu::{CloseReason, RoomEvent};
