@@ -20,8 +20,16 @@ use tokio::sync::mpsc::error::TrySendError;
 
 /// How often a muted pipeline looks whether it still is.
 const MUTED_POLL: Duration = Duration::from_millis(10);
-/// Key frames on request are at least so far apart: many receivers ask at once, and each costs several frames' bits.
+/// Key frames on request are at least so far apart: many receivers ask at once, and each costs several frames' bits. And so many
+/// times as far as the last one took of the bitrate, up to a bound: on a narrow link they would be all that is sent, and
+/// what they displace would be asked for as the next one.
 const KEY_FRAME_INTERVAL: Duration = Duration::from_millis(300);
+const KEY_FRAME_SHARE: u32 = 4;
+const MAX_KEY_FRAME_INTERVAL: Duration = Duration::from_secs(3);
+/// A frame of more than so many times the mean is sent at so many times the bitrate, within this time.
+const LARGE_FRAME: u64 = 3;
+const PACE: f64 = 2.5;
+const MAX_PACING: Duration = Duration::from_millis(200);
 /// A source whose timestamps run so far from real time is taken to have begun anew.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(200);
 
@@ -127,7 +135,8 @@ struct Pipeline {
     /// What the source's clock showed, and when that was since the start.
     clock: Option<(Duration, Duration)>,
     last_time: Option<Duration>,
-    last_key: Option<Instant>,
+    /// When it was sent, and how many bytes it had.
+    last_key: Option<(Instant, usize)>,
     key_wanted: bool,
     sequence: u16,
     first_timestamp: u32,
@@ -180,7 +189,9 @@ impl Pipeline {
         self.follow_bitrate()?;
         self.key_wanted |= self.control.take_key_frame_request();
         let key = self.key_wanted
-            && self.last_key.is_none_or(|last| now.saturating_duration_since(last) >= KEY_FRAME_INTERVAL);
+            && self.last_key.is_none_or(|(last, bytes)| {
+                now.saturating_duration_since(last) >= key_frame_interval(bytes, self.bitrate_bps)
+            });
 
         let size = (frame.width(), frame.height());
         let full = fit_within(size, (self.settings.max_width, self.settings.max_height));
@@ -200,7 +211,7 @@ impl Pipeline {
         };
         if encoded.key {
             self.key_wanted = false;
-            self.last_key = Some(now);
+            self.last_key = Some((now, encoded.data.len()));
             add(&self.stats.key_frames, 1);
         }
         add(&self.stats.frames, 1);
@@ -210,6 +221,7 @@ impl Pipeline {
         let timestamp = self.first_timestamp.wrapping_add(RtpClock::VIDEO.ticks(time) as u32);
         let (sequence, out, stats) = (&mut self.sequence, &self.out, &self.stats);
         let (mut complete, mut open) = (true, true);
+        let pace_bps = pace_bps(encoded.data.len(), self.bitrate_bps, self.settings.max_fps);
         self.packetizer.packetize(encoded.data, |payload, marker| {
             let bytes = payload.len();
             let packet = RtpPacket { sequence: *sequence, timestamp, marker, payload, audio_level: None };
@@ -224,6 +236,9 @@ impl Pipeline {
                     complete = false;
                 }
                 Err(TrySendError::Closed(_)) => open = false,
+            }
+            if let Some(pace_bps) = pace_bps.filter(|_| !marker) {
+                std::thread::sleep(Duration::from_secs(8) * bytes as u32 / pace_bps);
             }
         });
         // Nobody can decode what comes after a frame with a hole.
@@ -265,5 +280,35 @@ impl Pipeline {
             set(&self.stats.millifps, self.second.1 * 1_000_000 / passed.as_millis().max(1) as u64);
             self.second = (now, 0);
         }
+    }
+}
+
+/// How far apart key frames of that size are to be.
+fn key_frame_interval(bytes: usize, bitrate_bps: u32) -> Duration {
+    let took = Duration::from_secs_f64(bytes as f64 * 8.0 / f64::from(bitrate_bps.max(1)));
+    (took * KEY_FRAME_SHARE).clamp(KEY_FRAME_INTERVAL, MAX_KEY_FRAME_INTERVAL)
+}
+
+/// How fast a frame of that size leaves, in bit/s: at once (`None`), or, when it is far larger than others, more slowly, so that the
+/// queue of a narrow link does not overflow. Meanwhile the source waits.
+fn pace_bps(bytes: usize, bitrate_bps: u32, fps: u32) -> Option<u32> {
+    let bits = bytes as u64 * 8;
+    let is_large = bits > LARGE_FRAME * u64::from(bitrate_bps) / u64::from(fps.max(1));
+    let slow = (f64::from(bitrate_bps) * PACE).max(bits as f64 / MAX_PACING.as_secs_f64());
+    is_large.then_some(slow as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_key_frames_are_seldom_and_leave_slowly() {
+        assert_eq!(key_frame_interval(2_000, 1_500_000), KEY_FRAME_INTERVAL);
+        assert_eq!(key_frame_interval(9_000, 240_000), Duration::from_millis(1200));
+        assert_eq!(key_frame_interval(90_000, 240_000), MAX_KEY_FRAME_INTERVAL);
+        assert_eq!(pace_bps(6_000, 1_500_000, 30), None, "an ordinary frame");
+        assert_eq!(pace_bps(9_000, 240_000, 30), Some(600_000), "120 ms");
+        assert_eq!(pace_bps(40_000, 240_000, 30), Some(1_600_000), "at most 200 ms");
     }
 }
