@@ -21,6 +21,7 @@ mod layers;
 #[doc(hidden)]
 pub mod light;
 mod metrics;
+mod path;
 mod peer;
 mod quality;
 mod room;

@@ -20,7 +20,7 @@ use str0m::rtp::{RtpWrite, Ssrc};
 use str0m::{Candidate, Event, IceConnectionState, Input, Rtc};
 
 /// How often str0m reports loss and round-trip time.
-const STATS_INTERVAL: Duration = Duration::from_secs(2);
+const STATS_INTERVAL: Duration = Duration::from_millis(250);
 
 /// As often as those of video: until both have come, a receiver cannot bring them together.
 const AUDIO_REPORTS: Duration = Duration::from_secs(1);

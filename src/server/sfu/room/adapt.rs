@@ -5,6 +5,7 @@ use super::subscribe::{Allowed, State};
 use super::{ParticipantKey, Room, TrackKey};
 use crate::server::sfu::allocation::{Demand, allocate};
 use crate::server::sfu::layers::Rung;
+use crate::server::sfu::path::Report;
 use livekit_protocol::{
     StreamState, StreamStateInfo, StreamStateUpdate, SubscribedCodec, SubscribedQuality, SubscribedQualityUpdate,
     VideoQuality, signal_response,
@@ -17,16 +18,6 @@ const USABLE: u64 = 95;
 
 /// How long after its start a track is not paused: by then probes have found what the connection carries.
 const SETTLED_AFTER: Duration = Duration::from_secs(5);
-
-/// With more than this share lost, the estimator has too little to go by, and stays where it was. Then what arrives is
-/// what the connection carries.
-const HOPELESS_LOSS: f32 = 0.6;
-
-/// The least that [`HOPELESS_LOSS`] limits to, in bits a second, and how fast the limit grows away, in percent a tick.
-const LEAST_CAP: u64 = 30_000;
-const CAP_GROWTH: u64 = 105;
-/// Nobody needs more than this, in bits a second: a limit above it is none.
-const MOST_CAP: u64 = 20_000_000;
 
 /// Layers that nobody wants any more are turned off after this long: windows are resized, people change pages.
 const TURN_OFF_AFTER: Duration = Duration::from_secs(5);
@@ -66,6 +57,21 @@ impl Dynacast {
     }
 }
 
+/// A video track that a subscriber receives.
+struct Wanted {
+    track: TrackKey,
+    rungs: Vec<Rung>,
+    /// It comes in one layer.
+    is_plain: bool,
+    demand: Demand,
+}
+
+impl Wanted {
+    fn lowest(&self) -> u64 {
+        self.rungs.first().map_or(0, |rung| rung.rate)
+    }
+}
+
 impl Room {
     /// What a subscriber's connection carries, in bits a second, has been estimated anew.
     pub(super) fn estimated(&mut self, now: Instant, key: ParticipantKey, estimate: Option<u64>) {
@@ -77,19 +83,19 @@ impl Room {
         }
     }
 
-    /// A subscriber reports the share of video lost on the way to it, 0 to 1.
-    pub(super) fn lost(&mut self, now: Instant, key: ParticipantKey, share: f32) {
-        let Some(participant) = self.participants.get_mut(&key).filter(|_| share > HOPELESS_LOSS) else { return };
-        let arrived = (participant.allocated as f32 * (1.0 - share).max(0.0)) as u64;
-        participant.loss_cap = Some(arrived.max(LEAST_CAP));
-        self.adapt(now, key);
+    /// What became of what was sent to a subscriber.
+    pub(super) fn path_reported(&mut self, now: Instant, key: ParticipantKey, report: Report) {
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        let paused = participant.subscriptions.values().any(|subscription| subscription.allowed == Allowed::Nothing);
+        participant.path.reported(now, report, paused);
     }
 
     /// Gives a subscriber of each video track what its connection carries.
     pub(super) fn adapt(&mut self, now: Instant, key: ParticipantKey) {
         let Some(participant) = self.participants.get(&key) else { return };
+        let (limit, arrives) = (participant.path.limit_bps(), participant.path.arrives_bps());
         let mut audio = 0;
-        let mut video: Vec<(TrackKey, Vec<Rung>, Demand)> = Vec::new();
+        let mut video: Vec<Wanted> = Vec::new();
         for (track_key, subscription) in &participant.subscriptions {
             let Some(track) = self.tracks.get(track_key) else { continue };
             let active = matches!(subscription.state, State::Active { .. });
@@ -104,30 +110,52 @@ impl Room {
                 let current = rungs.iter().position(|rung| Some(rung.ssrc) == source);
                 let rates = rungs.iter().map(|rung| rung.rate).collect();
                 let paused = subscription.allowed == Allowed::Nothing;
-                let pausable = now.saturating_duration_since(subscription.since) >= SETTLED_AFTER;
-                video.push((*track_key, rungs, Demand { rates, current, paused, pausable }));
+                let is_plain = track.layers.is_plain();
+                // What arrives is not taken away, and a picture of one layer is made smaller by its publisher first.
+                let fails = if is_plain { participant.path.is_overrun(now) } else { arrives.is_none() };
+                let settled = now.saturating_duration_since(subscription.since) >= SETTLED_AFTER;
+                let pausable = settled && (paused || fails);
+                video.push(Wanted {
+                    track: *track_key,
+                    rungs,
+                    is_plain,
+                    demand: Demand { rates, current, paused, pausable },
+                });
             }
         }
         // The larger a picture is wanted the earlier it comes; subscriptions of one size keep their order.
-        video.sort_by_key(|(_, rungs, _)| std::cmp::Reverse(rungs.len()));
-        let carried = participant.estimate.into_iter().chain(participant.loss_cap).min();
-        let budget = carried.map(|carried| (carried * USABLE / 100).saturating_sub(audio));
-        let demands: Vec<Demand> = video.iter().map(|(_, _, demand)| demand.clone()).collect();
+        video.sort_by_key(|wanted| std::cmp::Reverse(wanted.rungs.len()));
+        let usable = |carried: u64| (carried * USABLE / 100).saturating_sub(audio);
+        // Layers to choose from: the estimate says which fits. A picture of one layer is sent until it proves too much.
+        let estimate = participant.estimate.map(|estimate| estimate.max(arrives.unwrap_or(0)));
+        let estimate = estimate.filter(|_| video.iter().any(|wanted| !wanted.is_plain));
+        let budget = estimate.into_iter().chain(limit).min().map(usable);
+        self.note_carried(key, limit.map(usable), &video);
+        let demands: Vec<Demand> = video.iter().map(|wanted| wanted.demand.clone()).collect();
         let given = allocate(budget, &demands);
         self.apply(key, audio, &video, &given);
     }
 
-    fn apply(
-        &mut self,
-        key: ParticipantKey,
-        audio: u64,
-        video: &[(TrackKey, Vec<Rung>, Demand)],
-        given: &[Option<usize>],
-    ) {
+    /// What a subscriber's connection carries of each picture of one layer: what others leave, and at least its part.
+    fn note_carried(&mut self, key: ParticipantKey, limit: Option<u64>, video: &[Wanted]) {
+        let Some(participant) = self.participants.get_mut(&key) else { return };
+        participant.subscriptions.values_mut().for_each(|subscription| subscription.carried = None);
+        let Some(limit) = limit else { return };
+        let all: u64 = video.iter().map(Wanted::lowest).sum();
+        for wanted in video.iter().filter(|wanted| wanted.is_plain) {
+            if let Some(subscription) = participant.subscriptions.get_mut(&wanted.track) {
+                let left = limit.saturating_sub(all - wanted.lowest());
+                subscription.carried = Some(left.max(limit / video.len() as u64));
+            }
+        }
+    }
+
+    fn apply(&mut self, key: ParticipantKey, audio: u64, video: &[Wanted], given: &[Option<usize>]) {
         let Some(participant) = self.participants.get_mut(&key) else { return };
         let (mut allocated, mut next, mut desired) = (audio, audio, audio);
         let mut states = Vec::new();
-        for ((track_key, rungs, _), given) in video.iter().zip(given) {
+        for (wanted, given) in video.iter().zip(given) {
+            let (track_key, rungs) = (&wanted.track, &wanted.rungs);
             let Some(subscription) = participant.subscriptions.get_mut(track_key) else { continue };
             let rate = |index: usize| rungs.get(index).map(|rung| rung.rate);
             allocated += given.and_then(rate).unwrap_or(0);
@@ -166,12 +194,9 @@ impl Room {
 
     /// Looks after all subscribers and publishers.
     pub(super) fn adapt_all(&mut self, now: Instant) {
-        for participant in self.participants.values_mut() {
-            let grown = participant.loss_cap.map(|cap| cap * CAP_GROWTH / 100);
-            participant.loss_cap = grown.filter(|cap| *cap < MOST_CAP);
-        }
         let keys: Vec<_> = self.participants.keys().copied().collect();
         keys.into_iter().for_each(|key| self.adapt(now, key));
+        self.limit_publishers(now);
         self.tell_wanted(now);
     }
 

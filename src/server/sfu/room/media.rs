@@ -8,6 +8,7 @@ use crate::media::opus;
 use crate::server::sfu::data::Routed;
 use crate::server::sfu::forward::Incoming;
 use crate::server::sfu::metrics::count;
+use crate::server::sfu::path::Report;
 use livekit_protocol::SignalTarget;
 use livekit_protocol::participant_info::State as Presence;
 use std::time::Instant;
@@ -40,10 +41,15 @@ impl Room {
                 self.note_nacks(key, Direction::Out, stats.mid, stats.rid, stats.nacks);
                 if let (Some(participant), Some(loss)) = (self.participants.get_mut(&key), stats.loss) {
                     participant.quality.lost_down(loss);
-                    if !participant.peer(target).is_audio(stats.mid) {
-                        self.lost(now, key, loss);
+                    if let Some(remote) = stats.remote.filter(|_| !participant.peer(target).is_audio(stats.mid)) {
+                        participant.path.picture_reported(stats.mid, remote.maximum_sequence_number, loss);
                     }
                 }
+            }
+            Event::PeerStats(stats) if target == SignalTarget::Subscriber => {
+                let report =
+                    Report { sent: stats.peer_bytes_tx, loss: stats.egress_loss_fraction, round_trip: stats.rtt };
+                self.path_reported(now, key, report);
             }
             _ => {}
         }

@@ -1,10 +1,12 @@
 //! One participant: who it is, its two connections, what it wants to receive.
 
+use super::limit::Told;
 use super::publish::PendingTrack;
 use super::subscribe::Subscription;
 use super::{ConnectionId, TrackKey};
 use crate::base::{ParticipantId, ParticipantIdentity, UnixMillis};
 use crate::identity::{SessionGrants, SessionToken};
+use crate::server::sfu::path::Path;
 use crate::server::sfu::peer::{Peer, PeerSettings};
 use crate::server::sfu::quality::Quality;
 use livekit_protocol::participant_info::State;
@@ -69,10 +71,12 @@ pub(super) struct Participant {
 
     /// What the subscriber connection carries, in bits a second, if that is known.
     pub estimate: Option<u64>,
-    /// What arrived when most of it was lost, in bits a second, grown since.
-    pub loss_cap: Option<u64>,
+    /// What is seen of that from what arrives.
+    pub path: Path,
     /// What has been given of it.
     pub allocated: u64,
+    /// How much it is asked to send at most.
+    pub told_limit: Told,
     pub quality: Quality,
     /// NACKs that were counted already, of each stream in each direction.
     pub nacks: HashMap<(Direction, Mid, Option<Rid>), u64>,
@@ -132,8 +136,9 @@ impl Participant {
             offer_sent: None,
             grants,
             estimate: None,
-            loss_cap: None,
+            path: Path::default(),
             allocated: 0,
+            told_limit: Told::default(),
             quality: Quality::default(),
             nacks: HashMap::new(),
         }

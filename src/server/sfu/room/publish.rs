@@ -1,7 +1,6 @@
 //! What a participant publishes: announced by `add_track`, found in its offer, muted, taken back with a later offer.
 
 use super::adapt::Dynacast;
-use super::limit::Limit;
 use super::{ParticipantKey, Room, TrackKey, info, new_id};
 use crate::base::{Result, TrackId};
 use crate::server::sfu::layers::Layers;
@@ -41,8 +40,6 @@ pub(super) struct PublishedTrack {
     pub key_frames: KeyFrames,
     pub subscribers: Vec<ParticipantKey>,
     pub wanted: Dynacast,
-    /// How much of it the publisher is asked to send at most.
-    pub limit: Limit,
     /// The publisher has been told that somebody receives it.
     pub told_subscribed: bool,
 }
@@ -208,7 +205,6 @@ impl Room {
             key_frames: KeyFrames::default(),
             subscribers: Vec::new(),
             wanted: Dynacast::default(),
-            limit: Limit::default(),
             told_subscribed: false,
         };
         self.tracks.insert(track, published);

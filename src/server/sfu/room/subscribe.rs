@@ -25,6 +25,8 @@ pub(super) struct Subscription {
     pub wish: Wish,
     /// What the connection carries of it.
     pub allowed: Allowed,
+    /// How much of it the connection carries, in bits a second, when it has one layer and there is a limit.
+    pub carried: Option<u64>,
     pub since: Instant,
 }
 
@@ -69,6 +71,7 @@ impl Subscription {
             disabled: false,
             wish: Wish::default(),
             allowed: Allowed::UpTo(usize::MAX),
+            carried: None,
             since: now,
         }
     }

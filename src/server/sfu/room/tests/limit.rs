@@ -94,7 +94,7 @@ fn a_picture_of_one_layer_gets_smaller_for_a_narrow_link_and_larger_again() {
     assert!(lost < 120, "{lost} packets");
 
     net.limit(ben, 5_000_000);
-    camera.run(&mut net, SECOND * 6);
+    camera.run(&mut net, SECOND * 8);
     let (wide, _) = received(&mut net, &mut camera, ben);
     assert!(wide > 1300, "{wide} kbit/s; asked for {:?}", net.clients[anna].asked_to_send);
     assert!(!was_paused(&net, ben));

@@ -1,0 +1,304 @@
+//! What a subscriber's connection carries, seen from what arrives of what is sent to it.
+//!
+//! str0m's estimator is made for senders that follow it at once. We forward what publishers send, and when that is too much,
+//! they learn of it by way of the server and follow a second later, or not at all; the estimate falls far below what
+//! the connection carries then, and stays there. So the limit is found here from two measurements that mean the same
+//! whoever sets the rate: the share that was lost, and how long packets wait in a queue. What comes out of a full
+//! bottleneck is what it carries.
+//!
+//! Loss alone need not mean that too much was sent: on a radio link it comes by itself. It is put to the test: if it
+//! stays when less is sent, it is the connection's own, and the limit is lifted (as `media::bandwidth` does it for what
+//! our engine sends).
+
+mod queue;
+
+use queue::Queue;
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+use str0m::media::Mid;
+use str0m::rtp::SeqNo;
+
+/// Reports are looked at over this time; str0m counts losses of so long.
+const WINDOW: Duration = Duration::from_secs(1);
+/// Of what was sent longer ago nothing is remembered.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
+/// Below that, in bits a second, loss says nothing; and a limit is never lower than this.
+const LEAST_JUDGED: f64 = 20_000.0;
+const LEAST_BPS: f64 = 30_000.0;
+
+/// Loss of so much more than the connection's own, and than chance makes of it, is put to the test.
+const SUSPICIOUS: f64 = 0.06;
+const BY_CHANCE: f64 = 3.0;
+/// A packet of media, in bits: only to tell chance.
+const PACKET_BITS: f64 = 8_000.0;
+/// When no more than so many times the limit is sent, and loss is still more than this part of what it was, it was not
+/// congestion.
+const FOLLOWED: f64 = 1.3;
+const STAYS: f64 = 0.6;
+/// A publisher that was told to send less has followed in this time, or does not know how to. A window of it is that of
+/// the measurement.
+const FOLLOWED_AFTER: Duration = Duration::from_millis(2500);
+/// More than so many times the limit is sent: nobody follows.
+const OVERRUN: f64 = 1.6;
+
+/// Of what arrives, so much is sent while there is a queue, less the longer it is; and this much once it is gone.
+const BACK_OFF: f64 = 0.87;
+const BACK_OFF_BY_QUEUE: f64 = 0.5;
+const BACK_OFF_MOST: f64 = 0.5;
+const AFTER_DRAIN: f64 = 0.92;
+/// What comes out of a full bottleneck is the same as the last time from and to these parts of it.
+const SAME: std::ops::Range<f64> = 0.75..1.3;
+/// Growth a second: close to what the connection was seen to carry, a wider range the more often; elsewhere, more by this factor from second to second; and while
+/// the picture is paused, so that nothing shows whether more would arrive. Slowly when the last packets waited a little longer, or
+/// longer and longer, and not at all when all do.
+const NEAR_BELOW: f64 = 0.85;
+const NEAR_ABOVE: f64 = 1.06;
+const NEAR_ABOVE_EACH: f64 = 0.03;
+const NEAR_ABOVE_MOST: f64 = 1.12;
+const GROWTH_NEAR: f64 = 1.05;
+const GROWTH_FAR: f64 = 1.32;
+const GROWTH_MOST: f64 = 2.0;
+const GROWTH_PAUSED: f64 = 1.1;
+const SLIGHT_QUEUE: Duration = Duration::from_millis(40);
+const SLIGHT_GROWTH: f64 = 0.05;
+/// A limit is not above so many times what is sent, and so much more, in bits a second; and it is over when it has stood there
+/// for some time.
+const UNUSED_FACTOR: f64 = 1.5;
+const UNUSED_BPS: f64 = 50_000.0;
+const UNUSED_FOR: Duration = Duration::from_secs(4);
+
+/// With so much lost and a queue, transport-wide feedback of some receivers tells of little or nothing of the loss, and receiver
+/// reports count; but those of before a publisher followed come late.
+const HOPELESS: f64 = 0.6;
+
+/// What str0m's statistics tell of a connection at one time.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Report {
+    /// All that was sent until now, in bytes.
+    pub sent: u64,
+    /// The share of the last second that was lost, 0 to 1; `None`: nothing is reported of that second.
+    pub loss: Option<f32>,
+    pub round_trip: Option<Duration>,
+}
+
+/// One subscriber's connection.
+#[derive(Debug, Default)]
+pub(super) struct Path {
+    reports: VecDeque<(Instant, Report)>,
+    /// What new receiver reports said since the last look: the share of pictures' packets that was lost, the highest.
+    pictures_lost: Option<f64>,
+    reported: HashMap<Mid, SeqNo>,
+    queue: Queue,
+    /// Sent in the last second, in bits a second, and what of it arrived.
+    rate: f64,
+    arrived: f64,
+    /// The share that is lost whatever is sent.
+    own_loss: f64,
+    test: Option<Test>,
+    limit: Option<Limit>,
+    /// Nothing was reported for a while: the connection was gone. What is reported next is about that time.
+    silent: bool,
+    ignore_until: Option<Instant>,
+    is_free: bool,
+    /// Since when more than [`OVERRUN`] times the limit is sent.
+    overrun_since: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    bps: f64,
+    /// What came out of the full bottleneck.
+    capacity: f64,
+    /// How many times in a row that was seen.
+    seen: u32,
+    draining: bool,
+    growth: f64,
+    unused_since: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Test {
+    began: Instant,
+    loss: f64,
+    before: Option<Limit>,
+}
+
+impl Limit {
+    fn new(bps: f64, arrived: f64) -> Self {
+        let capacity = arrived.max(LEAST_BPS);
+        Self { bps, capacity, seen: 0, draining: true, growth: 1.0, unused_since: None }
+    }
+
+    fn is_near(&self) -> bool {
+        let above = (NEAR_ABOVE + NEAR_ABOVE_EACH * f64::from(self.seen)).min(NEAR_ABOVE_MOST);
+        (NEAR_BELOW..above).contains(&(self.bps / self.capacity))
+    }
+}
+
+impl Path {
+    /// What it carries, in bits a second with all headers; `None`: nothing has shown a limit.
+    pub fn limit_bps(&self) -> Option<u64> {
+        self.limit.map(|limit| limit.bps as u64)
+    }
+
+    /// What arrives, in bits a second, while nothing shows a limit: it carries this at least.
+    pub fn arrives_bps(&self) -> Option<u64> {
+        self.is_free.then_some(self.arrived as u64)
+    }
+
+    /// Far more than the limit has been sent for so long that nobody seems to follow it.
+    pub fn is_overrun(&self, now: Instant) -> bool {
+        self.overrun_since.is_some_and(|since| now.saturating_duration_since(since) >= FOLLOWED_AFTER)
+    }
+
+    /// The newest receiver report of a picture (RFC 3550, section 6.4.1): up to which sequence number, and the share that
+    /// was lost, 0 to 1. The same one may be told again.
+    pub fn picture_reported(&mut self, mid: Mid, up_to: SeqNo, lost: f32) {
+        if self.reported.insert(mid, up_to) != Some(up_to) {
+            self.pictures_lost = Some(self.pictures_lost.map_or(lost.into(), |before| before.max(lost.into())));
+        }
+    }
+
+    /// `paused`: pictures are held back, as there is no room for them.
+    pub fn reported(&mut self, now: Instant, report: Report, paused: bool) {
+        let before = self.reports.back().map(|(at, _)| *at);
+        self.reports.push_back((now, report));
+        while self.reports.get(1).is_some_and(|(at, _)| now.saturating_duration_since(*at) >= WINDOW + LONGEST_WAIT) {
+            self.reports.pop_front();
+        }
+        if let Some(round_trip) = report.round_trip {
+            self.queue.measured(now, round_trip);
+        }
+        let Some(rate) = self.rate_until(now) else { return };
+        self.rate = rate;
+        let is_overrun = self.limit.is_some_and(|limit| rate > limit.bps * OVERRUN);
+        self.overrun_since = self.overrun_since.or(Some(now)).filter(|_| is_overrun);
+        let is_queued = self.queue.is_standing();
+        let Some(loss) = self.audible(now, report.loss, is_queued) else {
+            self.is_free = false;
+            return;
+        };
+        // What has arrived was sent a round trip ago.
+        let sent =
+            report.round_trip.and_then(|round_trip| self.rate_until(now.checked_sub(round_trip)?)).unwrap_or(rate);
+        self.arrived = sent * (1.0 - loss) * if is_queued { 1.0 - self.queue.growth() } else { 1.0 };
+        let since = before.map_or(Duration::ZERO, |before| now.saturating_duration_since(before));
+        self.is_free = false;
+        if is_queued {
+            self.test = None;
+            let part = (BACK_OFF - BACK_OFF_BY_QUEUE * self.queue.standing().as_secs_f64()).max(BACK_OFF_MOST);
+            self.lower(part);
+        } else if let Some(test) = self.test {
+            self.judge(now, test, loss);
+        } else if loss > self.own_loss + self.suspicious() {
+            self.test = Some(Test { began: now, loss, before: self.limit });
+            self.lower(BACK_OFF);
+        } else {
+            // Less at once, more slowly: congestion that creeps in is not the connection's own.
+            self.own_loss = loss.min(self.own_loss + (loss - self.own_loss) * 0.1);
+            self.is_free = true;
+            self.raise(now, since, paused);
+        }
+    }
+
+    /// What was sent in the second until then, in bits a second.
+    fn rate_until(&self, end: Instant) -> Option<f64> {
+        let at = |time: Instant| self.reports.iter().rev().find(|(at, _)| *at <= time);
+        let (ended, last) = at(end)?;
+        let (began, first) = at(ended.checked_sub(WINDOW)?)?;
+        let span = ended.saturating_duration_since(*began).as_secs_f64();
+        Some(last.sent.saturating_sub(first.sent) as f64 * 8.0 / span)
+    }
+
+    /// The loss of the last second, when there is anything to be told from it.
+    fn audible(&mut self, now: Instant, loss: Option<f32>, is_queued: bool) -> Option<f64> {
+        let reported = self.pictures_lost.take();
+        let Some(loss) = loss else {
+            self.silent |= self.rate >= LEAST_JUDGED;
+            return None;
+        };
+        if std::mem::take(&mut self.silent) {
+            self.ignore_until = Some(now + WINDOW + WINDOW / 2);
+        }
+        if self.ignore_until.is_some_and(|until| now < until) || self.rate < LEAST_JUDGED {
+            return None;
+        }
+        let loss = f64::from(loss).clamp(0.0, 1.0);
+        let is_followed = self.limit.is_some_and(|limit| self.rate < limit.bps * FOLLOWED);
+        let counts = |reported: &f64| is_queued && !is_followed && *reported > HOPELESS.max(2.0 * loss);
+        Some(reported.filter(counts).unwrap_or(loss))
+    }
+
+    fn suspicious(&self) -> f64 {
+        let chance = (self.own_loss * (1.0 - self.own_loss) * PACKET_BITS / self.rate).sqrt();
+        SUSPICIOUS.max(BY_CHANCE * chance)
+    }
+
+    fn judge(&mut self, now: Instant, test: Test, loss: f64) {
+        // The first look had packets of before in it.
+        if loss > test.loss {
+            self.test = Some(Test { loss, ..test });
+            self.lower(BACK_OFF);
+        }
+        let has_followed = self.limit.is_some_and(|limit| self.rate < limit.bps * FOLLOWED);
+        let stays = loss > test.loss * STAYS;
+        if now.saturating_duration_since(test.began) < FOLLOWED_AFTER || (stays && !has_followed) {
+            return;
+        }
+        self.test = None;
+        if stays {
+            self.own_loss = loss;
+            self.limit = test.before;
+        }
+    }
+
+    /// To that part of what arrives.
+    fn lower(&mut self, part: f64) {
+        let bps = (part * self.arrived).max(LEAST_BPS);
+        self.limit = Some(match self.limit {
+            None => Limit::new(bps, self.arrived),
+            Some(limit) => {
+                let is_same = SAME.contains(&(self.arrived / limit.capacity));
+                let seen = match limit.draining {
+                    true => limit.seen,
+                    false if is_same => limit.seen + 1,
+                    false => 0,
+                };
+                Limit { seen, ..Limit::new(bps.min(limit.bps), self.arrived) }
+            }
+        });
+    }
+
+    fn raise(&mut self, now: Instant, since: Duration, paused: bool) {
+        let Some(limit) = &mut self.limit else { return };
+        // The way is filling up, or full. (With jitter it seems to be at times.)
+        if self.queue.standing() > SLIGHT_QUEUE
+            || (self.queue.latest() > SLIGHT_QUEUE && self.queue.growth() > SLIGHT_GROWTH)
+        {
+            limit.growth = 1.0;
+            return;
+        }
+        limit.growth = match limit.is_near() {
+            _ if paused => GROWTH_PAUSED,
+            true => GROWTH_NEAR,
+            false => (limit.growth * GROWTH_FAR.powf(since.as_secs_f64())).min(GROWTH_MOST),
+        };
+        if std::mem::take(&mut limit.draining) {
+            limit.bps = limit.bps.max(AFTER_DRAIN * limit.capacity);
+        }
+        let grown = limit.bps * limit.growth.powf(since.as_secs_f64());
+        let most = if paused { f64::INFINITY } else { UNUSED_FACTOR * self.rate + UNUSED_BPS };
+        if grown < most {
+            (limit.bps, limit.unused_since) = (grown, None);
+            return;
+        }
+        limit.bps = limit.bps.max(most);
+        let unused = *limit.unused_since.get_or_insert(now);
+        if now.saturating_duration_since(unused) >= UNUSED_FOR {
+            self.limit = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

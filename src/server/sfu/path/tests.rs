@@ -1,0 +1,187 @@
+//! A link of which everything is known, and a publisher who learns of the limit a while later.
+
+use super::*;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+
+const STEP: Duration = Duration::from_millis(20);
+const REPORT: Duration = Duration::from_millis(260);
+const BASE: Duration = Duration::from_millis(40);
+
+struct Sim {
+    path: Path,
+    start: Instant,
+    now: Instant,
+    /// What the publisher would send, in bits a second, and after how long it follows a limit.
+    demand: f64,
+    follows_after: Option<Duration>,
+    /// What the link carries and queues, in bits a second and bits; what it loses by itself, and how much later packets come at
+    /// most.
+    capacity: f64,
+    longest_queue: f64,
+    loss: f64,
+    jitter: Duration,
+    is_down: bool,
+    queue: f64,
+    /// When packets went into the queue and how long they wait; and how long the last one waited that came out.
+    waiting: VecDeque<(Instant, Duration)>,
+    waited: Duration,
+    sent: f64,
+    /// Sent and lost in each step of the last second, and what the limit was.
+    steps: VecDeque<(f64, f64)>,
+    limits: VecDeque<(Instant, f64)>,
+    random: SmallRng,
+    delivered: f64,
+}
+
+impl Sim {
+    fn new(demand: f64) -> Self {
+        #[allow(clippy::disallowed_methods, reason = "the one moment from which virtual time is counted")]
+        let start = Instant::now();
+        Self {
+            path: Path::default(),
+            start,
+            now: start,
+            demand,
+            follows_after: Some(Duration::from_millis(300)),
+            capacity: 10e6,
+            longest_queue: 80e3,
+            loss: 0.0,
+            jitter: Duration::ZERO,
+            is_down: false,
+            queue: 0.0,
+            waiting: VecDeque::new(),
+            waited: Duration::ZERO,
+            sent: 0.0,
+            steps: VecDeque::new(),
+            limits: VecDeque::new(),
+            random: SmallRng::seed_from_u64(7),
+            delivered: 0.0,
+        }
+    }
+
+    fn step(&mut self) {
+        self.now += STEP;
+        let limit = self.path.limit_bps().map_or(f64::INFINITY, |limit| limit as f64);
+        self.limits.push_back((self.now, limit));
+        let known = self.follows_after.map(|after| self.now - after);
+        while self.limits.get(1).is_some_and(|(at, _)| known.is_some_and(|known| *at <= known)) {
+            self.limits.pop_front();
+        }
+        let followed = self.limits.front().filter(|_| known.is_some()).map_or(f64::INFINITY, |(_, limit)| *limit);
+        let sent = self.demand.min(followed) * STEP.as_secs_f64();
+        let kept = sent * (1.0 - self.loss) * if self.is_down { 0.0 } else { 1.0 };
+        let fits = kept.min(self.longest_queue + self.capacity * STEP.as_secs_f64() - self.queue);
+        let out = (self.queue + fits).min(self.capacity * STEP.as_secs_f64());
+        self.queue += fits - out;
+        self.waiting.push_back((self.now, self.queueing()));
+        while let Some((_, waits)) = self.waiting.front().copied().filter(|(at, waits)| *at + *waits <= self.now) {
+            self.waited = waits;
+            self.waiting.pop_front();
+        }
+        self.delivered += out;
+        self.sent += sent;
+        self.steps.push_back((sent, sent - fits));
+        if self.steps.len() > 50 {
+            self.steps.pop_front();
+        }
+        let passed = (self.now - self.start).as_millis();
+        if passed.is_multiple_of(REPORT.as_millis()) {
+            let (sent, lost) = self.steps.iter().fold((0.0, 0.0), |sum, step| (sum.0 + step.0, sum.1 + step.1));
+            let jitter = self.jitter.mul_f64(self.random.random_range(0.0..=1.0));
+            let report = Report {
+                sent: (self.sent / 8.0) as u64,
+                loss: (!self.is_down).then_some((lost / sent) as f32),
+                round_trip: Some(BASE + self.waited + jitter),
+            };
+            self.path.reported(self.now, report, false);
+        }
+    }
+
+    fn queueing(&self) -> Duration {
+        Duration::from_secs_f64(self.queue.max(0.0) / self.capacity)
+    }
+
+    /// What is delivered of what is wanted or fits, 0 to 1, and the longest queue.
+    fn run(&mut self, seconds: u64) -> (f64, Duration) {
+        let (until, before) = (self.now + Duration::from_secs(seconds), self.delivered);
+        let mut longest = Duration::ZERO;
+        while self.now < until {
+            self.step();
+            longest = longest.max(self.queueing());
+        }
+        let possible = self.demand.min(self.capacity) * seconds as f64;
+        ((self.delivered - before) / possible, longest)
+    }
+}
+
+#[test]
+fn on_a_wide_link_there_is_no_limit() {
+    let mut sim = Sim::new(1.5e6);
+    assert!(sim.run(20).0 > 0.99);
+    assert_eq!(sim.path.limit_bps(), None);
+    assert!(sim.path.arrives_bps().is_some_and(|arrives| arrives.abs_diff(1_500_000) < 30_000));
+}
+
+#[test]
+fn a_narrow_link_is_used_well_and_its_queue_kept_short() {
+    for (narrow, longest_queue) in [(400e3, 80e3), (400e3, 2e6), (900e3, 180e3), (150e3, 30e3)] {
+        let mut sim = Sim::new(1.5e6);
+        sim.run(10);
+        (sim.capacity, sim.longest_queue) = (narrow, longest_queue);
+        sim.run(8);
+        let (used, longest) = sim.run(60);
+        println!("figure: {narrow} bit/s, {longest_queue} bits of queue: {used:.2} used, at most {longest:?} of queue");
+        assert!(used > 0.8, "{used} of {narrow}");
+        assert!(longest < Duration::from_millis(500), "{longest:?}");
+        sim.capacity = 5e6;
+        sim.run(10);
+        assert!(sim.run(5).0 > 0.9, "all of it again, from {narrow}");
+    }
+}
+
+#[test]
+fn loss_that_has_nothing_to_do_with_the_rate_is_no_limit() {
+    for loss in [0.1, 0.2, 0.4] {
+        let mut sim = Sim::new(1.5e6);
+        sim.run(10);
+        sim.loss = loss;
+        sim.run(8);
+        let (used, _) = sim.run(20);
+        assert!(used > 0.95 * (1.0 - loss), "{used} with {loss} lost");
+        assert_eq!(sim.path.limit_bps(), None);
+    }
+}
+
+#[test]
+fn jitter_is_no_queue() {
+    let mut sim = Sim::new(1.5e6);
+    sim.jitter = Duration::from_millis(300);
+    let (used, _) = sim.run(60);
+    assert!(used > 0.8, "{used}");
+}
+
+#[test]
+fn a_silence_is_no_limit() {
+    let mut sim = Sim::new(1.5e6);
+    sim.run(10);
+    sim.is_down = true;
+    sim.run(3);
+    sim.is_down = false;
+    sim.run(2);
+    assert_eq!(sim.path.limit_bps(), None);
+    assert!(sim.run(10).0 > 0.99);
+}
+
+#[test]
+fn a_publisher_that_does_not_follow_is_noticed() {
+    let mut sim = Sim::new(1.5e6);
+    sim.follows_after = None;
+    sim.run(5);
+    assert!(!sim.path.is_overrun(sim.now));
+    (sim.capacity, sim.longest_queue) = (300e3, 60e3);
+    sim.run(5);
+    assert!(sim.path.is_overrun(sim.now), "{:?}", sim.path.limit_bps());
+    let limit = sim.path.limit_bps().unwrap();
+    assert!((100_000..320_000).contains(&limit), "{limit}");
+}
