@@ -331,6 +331,41 @@ fn large_pictures_are_scaled_down_and_fast_ones_thinned_out() {
 }
 
 #[test]
+fn pictures_of_odd_and_extreme_sizes_are_sent_and_the_track_goes_on() {
+    let sizes = [(1, 1), (2, 2), (3, 5), (17, 16), (63, 47), (1, 4000), (4000, 1), (8191, 3), (641, 361), (320, 180)];
+    let (push, source) = trill::device::video_push();
+    let (eye, seen) = bounded(10_000);
+    let control = Arc::new(SendControl::new(800_000));
+    let asked = control.clone();
+    let feedback = Arc::new(move |Feedback::KeyFrameNeeded| asked.request_key_frame());
+    let receiver = VideoReceiver::start(Box::new(Eye(eye)), feedback, Box::new(|| ()), None).unwrap();
+    let (out, link) = Link::open(GOOD, receiver.input());
+    let sender = VideoSender::start(source, VideoSenderSettings::default(), control, out).unwrap();
+    let start = Instant::now();
+    for (width, height) in sizes {
+        // Until one of that shape is seen at the far end.
+        loop {
+            assert!(start.elapsed() < BOUND, "no {width}x{height} is seen");
+            let mut picture = VideoFrame::black(width, height).unwrap();
+            picture.timestamp = start.elapsed();
+            picture.planes_mut()[0].fill(200);
+            let _ = push.push(picture);
+            let shape = |w: u32, h: u32| f64::from(w) / f64::from(h);
+            let wanted = |frame: &VideoFrame| {
+                let (w, h) = (frame.width(), frame.height());
+                // Within 1280x720 both sides are even and at least 2.
+                (w, h) == (width, height) || (width > 1280 || height > 720) && (shape(w, h) > 1.0) == (width > height)
+            };
+            if seen.recv_timeout(Duration::from_millis(40)).is_ok_and(|frame| wanted(&frame)) {
+                break;
+            }
+        }
+    }
+    assert_eq!(sender.stats().report().ended, 0);
+    drop((push, sender, link));
+}
+
+#[test]
 fn muted_video_sends_nothing_and_begins_again_with_a_key_frame() {
     let call = video_call(VideoSenderSettings::default(), GOOD);
     call.until(|report| report.frames >= 5);

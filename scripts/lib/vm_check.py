@@ -68,6 +68,10 @@ seen = last("bob.jsonl", "first_video")
 check(seen.get("width", 0) > 0, f"bob sees the camera: {seen.get('width')}x{seen.get('height')}")
 check((folder / "bob.png").exists() and many_colours("bob.png"), "and its colour bars, after VP8")
 
+for device in ("camera", "microphone"):
+    said = (folder / f"taken-{device}.txt").read_text().strip()
+    check("another program has taken it" in said, f"during the call another program is told why it gets no {device}: {said}")
+
 with wave.open(str(folder / "bob.wav")) as heard:
     rate, frames = heard.getframerate(), heard.getnframes()
     data = memoryview(heard.readframes(frames)).cast("h")

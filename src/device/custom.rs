@@ -110,7 +110,8 @@ pub fn audio_push(rate: u32, channels: u16) -> Result<(AudioPush, Box<dyn AudioS
 }
 
 impl AudioPush {
-    /// Takes interleaved samples, -1 to 1, as many as there are. Never blocks. Fails with `too_many_requests` when
+    /// Takes interleaved samples, -1 to 1, as many as there are: of a sample that not all channels have, nothing is taken.
+    /// What is louder is clipped, what is no number is silence. Never blocks. Fails with `too_many_requests` when
     /// they come faster than they are sent (what does not fit is dropped), with `shut_down` when nobody sends any more.
     pub fn push(&mut self, interleaved: &[f32]) -> Result<()> {
         self.mono.clear();
@@ -265,6 +266,20 @@ mod tests {
         drop(source);
         assert_eq!(push.push(&[0.0; 48_000]).unwrap_err().code(), ErrorCode::ShutDown);
         assert!(audio_push(48_000, 0).is_err());
+    }
+
+    #[test]
+    fn samples_that_cannot_be_and_pieces_of_any_length_do_no_harm() {
+        let (mut push, mut source) = audio_push(44_100, 2).unwrap();
+        // 882 pairs are a frame; none of these pieces is a whole number of anything.
+        for piece in [1, 3, 883, 7, 2, 1763] {
+            push.push(&vec![f32::NAN; piece]).unwrap();
+            push.push(&vec![2.0; piece]).unwrap();
+        }
+        push.push(&[]).unwrap();
+        let mut frame = AudioFrame::SILENCE;
+        while source.next_frame(&mut frame).unwrap() == Next::Nothing {}
+        assert!(frame.samples.contains(&i16::MAX) && frame.samples.contains(&0), "clipped, and silent");
     }
 
     #[test]

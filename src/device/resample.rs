@@ -7,6 +7,9 @@ use rubato::{Async, FixedAsync, Resampler as _, SincInterpolationParameters, Sin
 /// Rates that anything is expected to have, in Hz.
 pub(super) const RATES: std::ops::RangeInclusive<u32> = 4_000..=384_000;
 
+/// Floats may be over 1 in between; 24 dB over it they are a mistake.
+const LOUDEST: f32 = 16.0;
+
 /// Changes the rate of a mono stream.
 ///
 /// Any ratio goes, at the cost of some 128 multiplications a sample; nothing is done when the rates are the same.
@@ -79,13 +82,17 @@ fn fault(error: impl std::fmt::Display) -> Error {
     Error::new(ErrorCode::Internal, format!("resampling: {error}"))
 }
 
-/// Interleaved samples of `channels` into mono: their mean.
+/// Interleaved samples of `channels` into mono: their mean. What is no number is silence, and nothing is louder than
+/// [`LOUDEST`]: a filter would smear it over its neighbours.
 pub(super) fn mix_down(interleaved: &[f32], channels: usize, out: &mut Vec<f32>) {
-    if channels <= 1 {
-        out.extend_from_slice(interleaved);
-    } else {
-        out.extend(interleaved.chunks_exact(channels).map(|all| all.iter().sum::<f32>() / channels as f32));
-    }
+    let channels = channels.max(1);
+    out.extend(
+        interleaved.chunks_exact(channels).map(|all| all.iter().copied().map(sane).sum::<f32>() / channels as f32),
+    );
+}
+
+fn sane(sample: f32) -> f32 {
+    if sample.is_finite() { sample.clamp(-LOUDEST, LOUDEST) } else { 0.0 }
 }
 
 /// -1 to 1 as 16 bits; louder is clipped.
@@ -144,5 +151,38 @@ mod tests {
         let mut out = Vec::new();
         mix_down(&[0.5, 0.1, -0.5, 0.5], 2, &mut out);
         assert_eq!(out, [0.3, 0.0]);
+    }
+
+    #[test]
+    fn samples_that_are_no_numbers_are_silence_and_spoil_nothing_around_them() {
+        let mut out = Vec::new();
+        mix_down(&[f32::NAN, 0.5, f32::INFINITY, f32::NEG_INFINITY, f32::MAX, f32::MAX], 2, &mut out);
+        assert_eq!(out, [0.25, 0.0, LOUDEST]);
+
+        let tone = |n: usize| (n as f32 * 997.0 * std::f32::consts::TAU / 44_100.0).sin() * 0.5;
+        let through = |bad: Option<f32>| {
+            let mut samples: Vec<f32> = (0..44_100).map(tone).collect();
+            if let Some(bad) = bad {
+                samples[20_000] = bad;
+            }
+            let (mut resampler, mut mono, mut out) = (Resampler::new(44_100, 48_000).unwrap(), Vec::new(), Vec::new());
+            mix_down(&samples, 1, &mut mono);
+            resampler.push(&mono, &mut out).unwrap();
+            out
+        };
+        let whole = through(None);
+        for bad in [f32::NAN, f32::INFINITY, f32::MIN] {
+            let spoilt = through(Some(bad));
+            assert!(spoilt.iter().all(|sample| sample.is_finite()), "{bad}");
+            let changed: Vec<usize> = (0..whole.len()).filter(|n| (whole[*n] - spoilt[*n]).abs() > 1e-4).collect();
+            let (first, last) = (changed[0], changed[changed.len() - 1]);
+            assert!(last - first < 200, "{bad}: {} samples", last - first);
+        }
+    }
+
+    #[test]
+    fn what_is_too_loud_is_clipped_and_what_is_no_number_is_silent() {
+        let loud = [1.5, -1.5, f32::INFINITY, f32::NEG_INFINITY, f32::NAN].map(to_i16);
+        assert_eq!(loud, [i16::MAX, i16::MIN, i16::MAX, i16::MIN, 0]);
     }
 }

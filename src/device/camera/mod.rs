@@ -12,6 +12,8 @@ mod v4l2;
 
 pub use convert::PixelFormat;
 pub use source::CameraSource;
+#[cfg(test)]
+pub(super) use source::fakes;
 
 #[cfg(not(target_os = "linux"))]
 use self::nokhwa as native;

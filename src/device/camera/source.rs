@@ -44,6 +44,8 @@ pub struct CameraSource {
     closing: Option<Receiver<Result<VideoFrame>>>,
     /// When a picture came, or the camera was asked for one.
     last: Instant,
+    /// [`STALLED`].
+    patience: Duration,
 }
 
 struct Running {
@@ -67,7 +69,7 @@ impl CameraSource {
 
     fn new(camera: Camera, format: CameraFormat, open: Open) -> Self {
         let now = Instant::now();
-        Self { camera, format, open, epoch: now, running: None, closing: None, last: now }
+        Self { camera, format, open, epoch: now, running: None, closing: None, last: now, patience: STALLED }
     }
 
     pub fn camera(&self) -> &Camera {
@@ -85,7 +87,7 @@ impl CameraSource {
             let deadline = Instant::now() + MAX_WAIT;
             while closing.recv_deadline(deadline).is_ok() {}
             if closing.try_recv() != Err(crossbeam_channel::TryRecvError::Disconnected) {
-                return if self.last.elapsed() > STALLED { Err(self.stalled()) } else { Ok(None) };
+                return if self.last.elapsed() > self.patience { Err(self.stalled()) } else { Ok(None) };
             }
             self.closing = None;
         }
@@ -121,7 +123,7 @@ impl VideoSource for CameraSource {
                 self.last = Instant::now();
                 Ok(Next::Frame)
             }
-            Err(RecvTimeoutError::Timeout) if self.last.elapsed() > STALLED => Err(self.stalled()),
+            Err(RecvTimeoutError::Timeout) if self.last.elapsed() > self.patience => Err(self.stalled()),
             Err(RecvTimeoutError::Timeout) => Ok(Next::Nothing),
             Err(RecvTimeoutError::Disconnected) => Err(self.stalled()),
         }
@@ -185,8 +187,9 @@ impl Worker {
     }
 }
 
+/// Cameras for tests, here and of what keeps them.
 #[cfg(test)]
-mod tests {
+pub(in crate::device) mod fakes {
     use super::*;
     use std::sync::atomic::AtomicUsize;
 
@@ -208,23 +211,54 @@ mod tests {
         }
     }
 
-    fn fake() -> (CameraSource, Sender<Result<Picture>>, Arc<AtomicUsize>) {
+    pub(super) fn fake() -> (CameraSource, Sender<Result<Picture>>, Arc<AtomicUsize>) {
         let (sender, pictures) = bounded(16);
         let open = Arc::new(AtomicUsize::new(0));
-        let format = CameraFormat { pixels: PixelFormat::Yuyv, width: 4, height: 2, fps: 30 };
-        let camera = Camera { name: "Fake".into(), id: "9".into() };
         let count = open.clone();
         let opener = move || {
             assert_eq!(count.fetch_add(1, Relaxed), 0, "opened twice");
             Ok(Box::new(Fake { pictures: pictures.clone(), open: count.clone() }) as Box<dyn Capture>)
         };
-        (CameraSource::new(camera, format, Arc::new(opener)), sender, open)
+        (CameraSource::new(camera(), FORMAT, Arc::new(opener)), sender, open)
     }
 
-    fn picture(luma: u8, bytes: usize) -> Result<Picture> {
+    const FORMAT: CameraFormat = CameraFormat { pixels: PixelFormat::Yuyv, width: 4, height: 2, fps: 30 };
+
+    fn camera() -> Camera {
+        Camera { name: "Fake".into(), id: "9".into() }
+    }
+
+    pub(super) fn picture(luma: u8, bytes: usize) -> Result<Picture> {
         let data: Vec<u8> = [luma, 128].into_iter().cycle().take(bytes).collect();
         Ok(Picture { pixels: PixelFormat::Yuyv, width: 4, height: 2, data: data.into() })
     }
+
+    /// Brings so many pictures and then no more, and does not fail either; nothing for `patience` is a stall.
+    pub(in crate::device) fn stalls_after(pictures: usize, patience: Duration) -> CameraSource {
+        let left = Arc::new(AtomicUsize::new(pictures));
+        let opener = move || Ok(Box::new(Stalling(left.clone())) as Box<dyn Capture>);
+        let mut source = CameraSource::new(camera(), FORMAT, Arc::new(opener));
+        source.patience = patience;
+        source
+    }
+
+    struct Stalling(Arc<AtomicUsize>);
+
+    impl Capture for Stalling {
+        fn picture(&mut self) -> Result<Option<Picture>> {
+            std::thread::sleep(Duration::from_millis(5));
+            match self.0.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)) {
+                Ok(_) => picture(50, 16).map(Some),
+                Err(_) => Ok(None),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fakes::{fake, picture};
+    use super::*;
 
     /// Asks until something comes, 5 s at most.
     fn next(source: &mut CameraSource) -> Result<VideoFrame> {

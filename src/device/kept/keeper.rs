@@ -276,6 +276,8 @@ mod tests {
     #[derive(Default)]
     struct Fake {
         there: Mutex<Vec<&'static str>>,
+        /// Another program has it.
+        taken: Mutex<Option<&'static str>>,
     }
 
     impl Shop<&'static str> for Fake {
@@ -283,6 +285,9 @@ mod tests {
             let there = self.there.lock().unwrap();
             let found = there.iter().find(|there| name.is_none_or(|name| name == **there));
             let id = *found.ok_or_else(|| Error::new(ErrorCode::DeviceUnavailable, format!("no {name:?}")))?;
+            if *self.taken.lock().unwrap() == Some(id) {
+                return Err(Error::new(ErrorCode::DeviceUnavailable, "another program has taken it"));
+            }
             Ok(Opened { device: id, name: id.into(), id: id.into() })
         }
 
@@ -301,7 +306,11 @@ mod tests {
 
     impl World {
         fn new(name: Option<&str>, policy: DevicePolicy, there: &[&'static str]) -> Self {
-            let shop = Arc::new(Fake { there: Mutex::new(there.to_vec()) });
+            Self::with(name, policy, Fake { there: Mutex::new(there.to_vec()), ..Fake::default() })
+        }
+
+        fn with(name: Option<&str>, policy: DevicePolicy, shop: Fake) -> Self {
+            let shop = Arc::new(shop);
             let control = Arc::new(DeviceControl::new(name.map(str::to_owned), policy));
             let (sender, told) = crossbeam_channel::unbounded();
             let tell = Arc::new(move |change| sender.send(change).unwrap());
@@ -336,6 +345,9 @@ mod tests {
                 .try_iter()
                 .map(|change| match change {
                     DeviceChange::Using { name } => format!("using {name}"),
+                    DeviceChange::Lost { error } if error.message().contains("another program") => {
+                        format!("lost: {}", error.message())
+                    }
                     DeviceChange::Lost { .. } => "lost".into(),
                     DeviceChange::Failed { .. } => "failed".into(),
                 })
@@ -398,6 +410,15 @@ mod tests {
         assert_eq!(world.pass(10), ["lost"]);
         world.plug(&["headset"]);
         assert_eq!(world.pass(5), ["using headset"]);
+    }
+
+    #[test]
+    fn one_that_another_program_has_is_told_with_that_cause_and_used_when_it_is_free() {
+        let shop = Fake { there: Mutex::new(vec!["built-in", "headset"]), taken: Mutex::new(Some("headset")) };
+        let mut world = World::with(Some("headset"), DevicePolicy::Keep, shop);
+        assert_eq!(world.pass(60), ["lost: another program has taken it"], "once, however often it is tried");
+        *world.shop.taken.lock().unwrap() = None;
+        assert_eq!(world.pass(3), ["using headset"]);
     }
 
     #[test]

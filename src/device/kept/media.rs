@@ -195,6 +195,49 @@ fn amplify(frame: &mut AudioFrame, volume: f32) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::ErrorCode;
+    use crate::device::camera::fakes;
+    use crate::device::kept::{DeviceChange, DevicePolicy};
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    /// A camera that stalls after three pictures each time it is opened; every second time another program has it.
+    struct Stalling(AtomicUsize);
+
+    impl Shop<CameraSource> for Stalling {
+        fn open(&self, _: Option<&str>) -> Result<Opened<CameraSource>> {
+            if self.0.fetch_add(1, Relaxed) % 2 == 1 {
+                return Err(crate::base::Error::new(ErrorCode::DeviceUnavailable, "another program has taken it"));
+            }
+            let device = fakes::stalls_after(3, Duration::from_millis(300));
+            Ok(Opened { device, name: "Stalling".into(), id: "0".into() })
+        }
+
+        fn default_id(&self) -> Option<String> {
+            Some("0".into())
+        }
+    }
+
+    #[test]
+    fn a_camera_that_stalls_is_told_and_tried_again_until_it_brings_pictures() {
+        let (sender, told) = crossbeam_channel::unbounded();
+        let tell = Arc::new(move |change| sender.send(change).unwrap());
+        let control = Arc::new(DeviceControl::new(None, DevicePolicy::FallBack));
+        let mut camera = KeptCamera { keeper: Keeper::new(Arc::new(Stalling(AtomicUsize::new(0))), control, tell) };
+        let (mut pictures, start) = (0, Instant::now());
+        let mut frame = VideoFrame::black(2, 2).unwrap();
+        // Three from the first, and three once it can be opened again.
+        while pictures < 6 {
+            assert!(start.elapsed() < Duration::from_secs(20), "{pictures} pictures");
+            pictures += usize::from(camera.next_frame(&mut frame).unwrap() == Next::Frame);
+        }
+        let changes: Vec<DeviceChange> = told.try_iter().collect();
+        let [DeviceChange::Using { name }, DeviceChange::Lost { error }, DeviceChange::Using { .. }] = &changes[..]
+        else {
+            panic!("{changes:?}");
+        };
+        assert_eq!((name.as_str(), error.code()), ("Stalling", ErrorCode::DeviceUnavailable));
+        assert!(error.message().contains("brings no pictures"), "{error}");
+    }
 
     #[test]
     fn volume_scales_and_clips() {

@@ -222,7 +222,15 @@ impl Pulse {
 }
 
 fn unavailable(what: &str, error: &cpal::Error) -> Error {
-    Error::new(ErrorCode::DeviceUnavailable, format!("{what} cannot be used: {error}"))
+    let advice = match error.kind() {
+        cpal::ErrorKind::DeviceBusy => "; another program has taken it: close that one",
+        cpal::ErrorKind::PermissionDenied => "; allow this program to use it (on Linux: the group `audio`)",
+        cpal::ErrorKind::DeviceNotAvailable => "; is it plugged in?",
+        cpal::ErrorKind::HostUnavailable => "; is the sound server running?",
+        cpal::ErrorKind::UnsupportedConfig => "; choose another device, or set its rate and channels in the system",
+        _ => "",
+    };
+    Error::new(ErrorCode::DeviceUnavailable, format!("{what} cannot be used: {error}{advice}"))
 }
 
 /// Runs `$body` with `$sample` being the type of the device's samples.
@@ -273,3 +281,66 @@ macro_rules! with_sample_type {
     };
 }
 use with_sample_type;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cpal::{SampleFormat, SupportedStreamConfigRange};
+
+    const ANY: SupportedBufferSize = SupportedBufferSize::Unknown;
+
+    fn range(channels: u16, rates: (u32, u32), format: SampleFormat) -> SupportedStreamConfigRange {
+        SupportedStreamConfigRange::new(channels, rates.0, rates.1, ANY, format)
+    }
+
+    fn chosen(default: (u16, u32), supported: &[SupportedStreamConfigRange]) -> Result<StreamConfig> {
+        let default = SupportedStreamConfig::new(default.0, default.1, ANY, SampleFormat::I16);
+        choose(default, supported.iter().copied()).map(|(_, config)| config)
+    }
+
+    #[test]
+    fn our_own_rate_is_taken_where_the_device_has_it_and_its_own_where_not() {
+        let wide = [range(2, (44_100, 96_000), SampleFormat::I16)];
+        assert_eq!(chosen((2, 44_100), &wide).unwrap().sample_rate, 48_000);
+        let narrow = [range(1, (8_000, 16_000), SampleFormat::I16), range(2, (48_000, 48_000), SampleFormat::F32)];
+        let config = chosen((1, 16_000), &narrow).unwrap();
+        assert_eq!((config.sample_rate, config.channels), (16_000, 1), "in its default format");
+        assert_eq!(config.buffer_size, BufferSize::Fixed(160), "10 ms");
+        assert_eq!(chosen((32, 11_025), &[]).unwrap().sample_rate, 11_025);
+    }
+
+    #[test]
+    fn a_device_of_an_unlikely_rate_or_without_channels_is_refused_with_what_it_has() {
+        for (channels, rate) in [(2, 2_000), (2, 768_000), (0, 48_000), (1, 0)] {
+            let error = chosen((channels, rate), &[]).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::DeviceUnavailable);
+            let named = format!("{rate} Hz with {channels} channels");
+            assert!(error.message().contains(&named), "{error}");
+        }
+    }
+
+    #[test]
+    fn samples_of_a_kind_that_is_not_understood_are_refused_by_name() {
+        let size = |format: SampleFormat| with_sample_type!(format, Sample => Ok(size_of::<Sample>()));
+        assert_eq!(size(SampleFormat::I16), Ok(2));
+        let error = size(SampleFormat::DsdU8).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::DeviceUnavailable);
+        assert!(error.message().contains("not supported"), "{error}");
+    }
+
+    #[test]
+    fn what_the_system_says_becomes_advice() {
+        for (kind, advice) in [
+            (cpal::ErrorKind::DeviceBusy, "another program has taken it"),
+            (cpal::ErrorKind::PermissionDenied, "group `audio`"),
+            (cpal::ErrorKind::DeviceNotAvailable, "plugged in"),
+            (cpal::ErrorKind::HostUnavailable, "sound server"),
+            (cpal::ErrorKind::UnsupportedConfig, "another device"),
+        ] {
+            let error = unavailable("the microphone", &kind.into());
+            assert_eq!(error.code(), ErrorCode::DeviceUnavailable);
+            assert!(error.message().starts_with("the microphone cannot be used: "), "{error}");
+            assert!(error.message().contains(advice), "{error}");
+        }
+    }
+}
