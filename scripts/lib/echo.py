@@ -22,3 +22,5 @@ print(
     "figure: double talk, echo of 90 ms at -6 dB: PESQ of the voice {:.2f} when it talks alone; while both talk "
     "{:.2f} before processing, {:.2f} after".format(*scores)
 )
+if scores[2] < 1.8:
+    sys.exit(f"PESQ {scores[2]:.2f} after processing: it was 2.01, and is to be 1.8 at least")

@@ -2,9 +2,11 @@
 //!
 //! Level 2. A [`VoiceProcessor`] works on what a microphone hears, frame by frame; its [`PlaybackReference`] brings it
 //! what the speaker is given, so that it knows an echo when it hears one. [`VoiceControl`] switches all of it at any
-//! time, from any thread. The work itself is that of WebRTC's audio processing, in its Rust port `sonora`.
+//! time, from any thread. The work itself is that of WebRTC's audio processing, in its Rust port `sonora`; only the canceller has
+//! settings of our own (`echo.rs`).
 
 mod control;
+mod echo;
 mod reference;
 mod voice;
 
