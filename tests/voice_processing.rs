@@ -1,7 +1,10 @@
 //! Hands-free in a room, in virtual time: what the far end says comes back from the speaker into the microphone.
 
+#![allow(clippy::disallowed_methods, reason = "an arbitrary start of virtual time")]
+
 use std::f32::consts::TAU;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use trill::media::frame::{AudioFrame, FRAME_SAMPLES, SAMPLE_RATE};
 use trill::processing::{PlaybackTap, VoiceControl, VoiceProcessing, VoiceProcessor, playback_reference};
 use trill::testkit::speech::Speech;
@@ -52,6 +55,23 @@ fn a_voice_is_kept_while_the_far_end_talks_too() {
     // And what is left is that voice, not the echo.
     let echo = correlation(&double.echo, &double.out);
     assert!(echo < 0.2, "{echo}");
+}
+
+#[test]
+fn clocks_of_microphone_and_speaker_that_drift_apart_do_not_bring_the_echo_back() {
+    for drift_ppm in [-300.0, 300.0] {
+        let mut room = Room::new(90, VoiceProcessing::ALL);
+        room.drift_ppm = drift_ppm;
+        // In the first seconds the difference is looked for.
+        room.run(15, Talks::Far);
+        let mut losses: Vec<f64> = (0..45).map(|_| room.run(1, Talks::Far).loss_db()).collect();
+        losses.sort_by(f64::total_cmp);
+        let (worst, tenth, median) = (losses[0], losses[losses.len() / 10], losses[losses.len() / 2]);
+        println!(
+            "figure: clocks {drift_ppm} ppm apart: {median:.1} dB return loss, {tenth:.1} in the tenth second, worst {worst:.1}"
+        );
+        assert!(tenth >= 30.0 && median >= 40.0, "{losses:.1?}");
+    }
 }
 
 #[test]
@@ -151,6 +171,7 @@ enum Talks {
 }
 
 struct Room {
+    start: Instant,
     tap: PlaybackTap,
     processor: VoiceProcessor,
     control: Arc<VoiceControl>,
@@ -158,6 +179,10 @@ struct Room {
     near: Speech,
     near_gain: f32,
     delay_ms: usize,
+    /// By so many parts of a million the speaker's clock is faster than the microphone's.
+    drift_ppm: f64,
+    /// Samples that the microphone has brought, by its own clock.
+    captured: usize,
     /// So many frames are handed to the speaker at once.
     burst: usize,
     waiting: Vec<AudioFrame>,
@@ -181,6 +206,7 @@ impl Room {
         let (tap, reference) = playback_reference();
         let control = Arc::new(VoiceControl::new(processing));
         Self {
+            start: Instant::now(),
             tap,
             processor: VoiceProcessor::new(control.clone(), reference),
             control,
@@ -188,6 +214,8 @@ impl Room {
             near: Speech::new(8, 205.0),
             near_gain: 1.0,
             delay_ms,
+            drift_ppm: 0.0,
+            captured: 0,
             burst: 1,
             waiting: Vec::new(),
             played: Vec::new(),
@@ -198,13 +226,13 @@ impl Room {
     fn run(&mut self, seconds: usize, talks: Talks) -> Heard {
         let mut heard = Heard::default();
         for _ in 0..seconds * FRAMES_A_SECOND {
-            self.play(matches!(talks, Talks::Far | Talks::Both));
+            self.play_until_captured(matches!(talks, Talks::Far | Talks::Both));
             let mut near = AudioFrame::SILENCE;
             if matches!(talks, Talks::Near | Talks::Both) {
                 self.near.next_frame(&mut near);
             }
             let mut frame = AudioFrame::SILENCE;
-            let start = self.played.len() - FRAME_SAMPLES;
+            let start = self.captured - FRAME_SAMPLES;
             for (n, (sample, near)) in frame.samples.iter_mut().zip(&mut near.samples).enumerate() {
                 let echo = self.echo(start + n);
                 *near = to_i16(f32::from(*near) * self.near_gain);
@@ -214,7 +242,8 @@ impl Room {
             }
             heard.near.extend_from_slice(&near.samples);
             heard.microphone.extend_from_slice(&frame.samples);
-            self.processor.process(&mut frame);
+            let now = self.at(self.captured as f64);
+            self.processor.process(&mut frame, now);
             heard.out.extend_from_slice(&frame.samples);
         }
         heard
@@ -223,9 +252,27 @@ impl Room {
     /// Time in which the speaker plays and nothing is captured.
     fn pause(&mut self, seconds: usize) {
         for _ in 0..seconds * FRAMES_A_SECOND {
-            self.play(true);
+            self.play_until_captured(true);
         }
         self.processor.resume();
+    }
+
+    /// The microphone's next frame goes by; the speaker plays meanwhile what its clock says.
+    fn play_until_captured(&mut self, talks: bool) {
+        self.captured += FRAME_SAMPLES;
+        while (self.played.len() as f64) < self.by_the_speaker(self.captured) {
+            self.play(talks);
+        }
+    }
+
+    /// So many samples after the beginning, by the microphone's clock.
+    fn at(&self, samples: f64) -> Instant {
+        self.start + Duration::from_secs_f64(samples / f64::from(SAMPLE_RATE))
+    }
+
+    /// Which sample the speaker is at when the microphone is at `captured`.
+    fn by_the_speaker(&self, captured: usize) -> f64 {
+        captured as f64 * (1.0 + self.drift_ppm / 1e6)
     }
 
     fn play(&mut self, talks: bool) {
@@ -236,14 +283,24 @@ impl Room {
         self.played.extend(frame.samples.iter().map(|sample| f32::from(*sample)));
         self.waiting.push(frame);
         if self.waiting.len() >= self.burst {
-            self.waiting.drain(..).for_each(|frame| self.tap.play(&frame));
+            // When the newest of them begins, by the speaker's clock.
+            let begins = (self.played.len() - FRAME_SAMPLES) as f64 / (1.0 + self.drift_ppm / 1e6);
+            let at = self.at(begins);
+            self.waiting.drain(..).for_each(|frame| self.tap.play(&frame, at));
         }
     }
 
     fn echo(&self, at: usize) -> f32 {
+        let now = self.by_the_speaker(at);
         let reflection = |(late_ms, share): &(f32, f32)| {
             let late = (self.delay_ms as f32 + late_ms) * 48.0;
-            at.checked_sub(late as usize).map_or(0.0, |then| self.played[then] * share)
+            let then = now - f64::from(late.floor());
+            if then < 0.0 {
+                return 0.0;
+            }
+            let (before, part) = (self.played[then as usize], then.fract() as f32);
+            let after = self.played.get(then as usize + 1).unwrap_or(&before);
+            (before + (after - before) * part) * share
         };
         ROOM.iter().map(reflection).sum()
     }

@@ -5,6 +5,7 @@
 //! time, from any thread. The work itself is that of WebRTC's audio processing, in its Rust port `sonora`; only the canceller has
 //! settings of our own (`echo.rs`).
 
+mod align;
 mod control;
 mod echo;
 mod reference;

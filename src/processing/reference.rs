@@ -1,7 +1,9 @@
 //! What the speaker plays, brought to where the echo of it is cancelled.
 
+use super::align::Aligner;
 use crate::media::frame::AudioFrame;
 use crossbeam_channel::{Receiver, Sender, bounded};
+use std::time::Instant;
 
 /// Frames on their way: the capturing thread may stand still for some 300 ms before any is lost.
 const CAPACITY: usize = 16;
@@ -9,59 +11,67 @@ const CAPACITY: usize = 16;
 /// The playing thread's end.
 #[derive(Debug)]
 pub struct PlaybackTap {
-    frames: Sender<AudioFrame>,
+    frames: Sender<(AudioFrame, Instant)>,
 }
 
 /// The capturing thread's end.
-#[derive(Debug)]
 pub struct PlaybackReference {
-    frames: Receiver<AudioFrame>,
+    frames: Receiver<(AudioFrame, Instant)>,
+    aligner: Aligner,
 }
 
 /// Two ends of a bounded, lock-free ring of frames.
 pub fn playback_reference() -> (PlaybackTap, PlaybackReference) {
     let (sender, receiver) = bounded(CAPACITY);
-    (PlaybackTap { frames: sender }, PlaybackReference { frames: receiver })
+    (PlaybackTap { frames: sender }, PlaybackReference { frames: receiver, aligner: Aligner::new() })
 }
 
 impl PlaybackTap {
-    /// Takes the frame that the speaker is given at this moment. Never blocks: nobody captures when the ring is full,
+    /// Takes the frame that the speaker is given at `now`. Never blocks: nobody captures when the ring is full,
     /// and the frame is left out.
-    pub fn play(&self, frame: &AudioFrame) {
+    pub fn play(&self, frame: &AudioFrame, now: Instant) {
         if !self.frames.is_full() {
-            let _ = self.frames.try_send(frame.clone());
+            let _ = self.frames.try_send((frame.clone(), now));
         }
     }
 }
 
 impl PlaybackReference {
-    /// The oldest frame that was not taken yet.
-    pub(super) fn next(&self) -> Option<AudioFrame> {
-        self.frames.try_recv().ok()
+    /// What was played, for a frame that was captured at `now`. `None`: nothing, or not for long enough.
+    pub(super) fn take(&mut self, now: Instant) -> Option<AudioFrame> {
+        while let Ok((played, at)) = self.frames.try_recv() {
+            self.aligner.put(&played, at);
+        }
+        self.aligner.take(now)
     }
 
     /// Leaves out what waits.
-    pub(super) fn clear(&self) {
-        while self.next().is_some() {}
+    pub(super) fn clear(&mut self) {
+        while self.frames.try_recv().is_ok() {}
+        self.aligner.clear();
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "an arbitrary start of virtual time")]
 mod tests {
     use super::*;
+    use crate::media::frame::FRAME_SAMPLES;
 
     #[test]
-    fn a_tap_that_nobody_reads_does_not_block_and_keeps_the_oldest() {
-        let (tap, reference) = playback_reference();
-        for n in 0..100 {
-            let mut frame = AudioFrame::SILENCE;
-            frame.samples[0] = n;
-            tap.play(&frame);
+    fn a_tap_that_nobody_reads_does_not_block_and_what_is_old_is_left_out() {
+        let (tap, mut reference) = playback_reference();
+        let now = Instant::now();
+        for _ in 0..100 {
+            tap.play(&AudioFrame { samples: [1; FRAME_SAMPLES] }, now);
         }
-        assert_eq!(reference.next().unwrap().samples[0], 0);
+        assert!(reference.take(now).is_some());
         reference.clear();
-        assert!(reference.next().is_none());
-        tap.play(&AudioFrame::SILENCE);
-        assert!(reference.next().is_some());
+        assert!(reference.take(now).is_none());
+        for _ in 0..4 {
+            tap.play(&AudioFrame { samples: [2; FRAME_SAMPLES] }, now);
+        }
+        // The first samples are those of the filter that begins.
+        assert_eq!(reference.take(now).unwrap().samples[100], 2);
     }
 }

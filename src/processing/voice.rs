@@ -7,6 +7,7 @@ use sonora::config::{AdaptiveDigital, GainController2, MaxProcessingRate, NoiseS
 use sonora::high_pass_filter::HighPassFilter;
 use sonora::{AudioProcessing, Config, StreamConfig};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Noise suppression and gain control work on 10 ms at a time.
 const PART: usize = FRAME_SAMPLES / 2;
@@ -44,8 +45,8 @@ impl VoiceProcessor {
         }
     }
 
-    /// Processes the next captured frame in place.
-    pub fn process(&mut self, frame: &mut AudioFrame) {
+    /// Processes the next captured frame, which the microphone brought at `now`, in place.
+    pub fn process(&mut self, frame: &mut AudioFrame, now: Instant) {
         if self.control.take_relearn() {
             self.resume();
         }
@@ -57,7 +58,7 @@ impl VoiceProcessor {
             self.high_pass.process(frame);
         }
         if let Some(echo) = &mut self.echo {
-            while let Some(played) = self.reference.next() {
+            if let Some(played) = self.reference.take(now) {
                 echo.play(&played);
             }
             echo.cancel(frame);

@@ -5,7 +5,7 @@ use crate::device::{AudioSink, AudioSource, Next};
 use crate::media::frame::AudioFrame;
 use crate::processing::{PlaybackTap, VoiceControl, VoiceProcessor, playback_reference};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Has what `source` captures processed as `control` says, with what `sink` plays as the reference for its echo. The
 /// two that are returned take their places.
@@ -28,7 +28,7 @@ impl AudioSource for ProcessedSource {
     fn next_frame(&mut self, frame: &mut AudioFrame) -> Result<Next> {
         let next = self.source.next_frame(frame)?;
         if next == Next::Frame {
-            self.processor.process(frame);
+            self.processor.process(frame, Instant::now());
         }
         Ok(next)
     }
@@ -50,7 +50,7 @@ struct TappedSink {
 
 impl AudioSink for TappedSink {
     fn play(&mut self, frame: &AudioFrame) -> Result<()> {
-        self.tap.play(frame);
+        self.tap.play(frame, Instant::now());
         self.sink.play(frame)
     }
 
