@@ -1,5 +1,6 @@
 //! RTP, jitter buffers, Opus, mixer, sink: one thread for all that a session hears.
 
+use super::ahead::Ahead;
 use super::stats::{AudioReceiverStats, add, set};
 use super::worker::{Stop, Worker};
 use super::{FirstMedia, PacketInput, Timing};
@@ -19,12 +20,10 @@ use crate::media::sync::CaptureClock;
 use crossbeam_channel::{Receiver, Sender};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Packets of one track that wait for the playout thread: over a second.
 const QUEUE: usize = 64;
-/// What a sink that plays at its own pace has waiting: its caller wakes up late now and then.
-const AHEAD: Duration = Duration::from_millis(40);
 
 /// Plays all the audio tracks of a session, mixed, until it is dropped.
 pub struct Playout {
@@ -114,12 +113,14 @@ struct Mix {
     commands: Receiver<Command>,
     tracks: Vec<Track>,
     mixer: Mixer,
+    ahead: Ahead,
     pacer: Pacer,
 }
 
 impl Mix {
     fn new(sink: Box<dyn AudioSink>, commands: Receiver<Command>) -> Self {
-        Self { sink: Some(sink), commands, tracks: Vec::new(), mixer: Mixer::default(), pacer: Pacer::new(50, 1) }
+        let (mixer, ahead, pacer) = (Mixer::default(), Ahead::default(), Pacer::new(50, 1));
+        Self { sink: Some(sink), commands, tracks: Vec::new(), mixer, ahead, pacer }
     }
 
     fn run(mut self, stop: Stop) {
@@ -154,14 +155,12 @@ impl Mix {
 
     /// Until the next frame is wanted: by the sink's clock if it has one, so that nothing piles up or runs dry.
     fn wait(&mut self) -> bool {
-        match self.sink.as_ref().and_then(|sink| sink.queued()) {
-            Some(queued) if queued > AHEAD => {
-                std::thread::sleep((queued - AHEAD).min(Duration::from_millis(20)));
-                false
-            }
-            Some(_) => true,
-            None => self.pacer.wait(),
+        let Some(queued) = self.sink.as_ref().and_then(|sink| sink.queued()) else { return self.pacer.wait() };
+        if let Some(wait) = self.ahead.wait(queued) {
+            std::thread::sleep(wait);
+            return false;
         }
+        true
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`SendControl`](crate::media::control::SendControl), told of packets through bounded queues that drop when full, and
 //! watched through atomics that are readable at any time. Dropping a pipeline ends its thread within 200 ms.
 
+mod ahead;
 mod audio_receiver;
 mod audio_sender;
 mod stats;

@@ -1,0 +1,102 @@
+//! How much waits for a speaker: as little as the machine's own lateness allows.
+
+use std::time::Duration;
+
+/// What waits at least when a frame is added: two of the device's periods.
+const LEAST: Duration = Duration::from_millis(20);
+/// And at most: a machine that is later than that has gaps.
+const MOST: Duration = Duration::from_millis(60);
+const STEP: Duration = Duration::from_millis(10);
+/// With less than this waiting the device is about to run dry: half a period.
+const NEARLY_DRY: Duration = Duration::from_millis(5);
+/// After so many frames, 20 s, in which that did not happen, less is enough.
+const CALM: u32 = 1000;
+
+/// Decides when a sink that plays at its own pace is given its next frame.
+pub(super) struct Ahead {
+    wanted: Duration,
+    /// There was enough since it last ran nearly dry: at the beginning it is empty, which says nothing.
+    filled: bool,
+    calm: u32,
+}
+
+impl Default for Ahead {
+    fn default() -> Self {
+        Self { wanted: LEAST, filled: false, calm: 0 }
+    }
+}
+
+impl Ahead {
+    /// So much waits in the sink. For how long, at most, to wait before looking again; `None`: give it a frame now.
+    pub(super) fn wait(&mut self, queued: Duration) -> Option<Duration> {
+        if queued > self.wanted {
+            self.filled = true;
+            return Some((queued - self.wanted).min(Duration::from_millis(20)));
+        }
+        if queued < NEARLY_DRY {
+            if std::mem::take(&mut self.filled) {
+                self.wanted = (self.wanted + STEP).min(MOST);
+            }
+            self.calm = 0;
+        } else {
+            self.calm += 1;
+            if self.calm == CALM {
+                self.calm = 0;
+                self.wanted = self.wanted.saturating_sub(STEP).max(LEAST);
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A device that plays what it is given, and a thread that wakes up `late` after it wanted to; what waits in the device each
+    /// time that the thread looks, and how often there was nothing.
+    fn play(ahead: &mut Ahead, frames: u32, late: impl Fn(u32) -> Duration) -> (Duration, u32) {
+        let (mut queued, mut most, mut dry, mut given) = (Duration::ZERO, Duration::ZERO, 0, 0);
+        while given < frames {
+            match ahead.wait(queued) {
+                Some(wait) => {
+                    let passed = wait + late(given);
+                    dry += u32::from(passed > queued);
+                    queued = queued.saturating_sub(passed);
+                }
+                None => {
+                    queued += Duration::from_millis(20);
+                    given += 1;
+                    if given > frames / 2 {
+                        most = most.max(queued);
+                    }
+                }
+            }
+        }
+        (most, dry)
+    }
+
+    #[test]
+    fn on_a_machine_that_is_in_time_40_ms_wait_at_most() {
+        let (most, dry) = play(&mut Ahead::default(), 3000, |_| Duration::from_millis(1));
+        assert!(most <= Duration::from_millis(40) && dry == 0, "{most:?}, {dry} times dry");
+    }
+
+    #[test]
+    fn on_one_that_is_late_more_waits_until_that_is_over() {
+        let mut ahead = Ahead::default();
+        // Every tenth time 45 ms late.
+        let busy = |n: u32| Duration::from_millis(if n % 10 == 9 { 45 } else { 1 });
+        let (most, dry) = play(&mut ahead, 1000, busy);
+        assert!(dry <= 3, "{dry} times dry");
+        assert!(most > Duration::from_millis(50), "{most:?}");
+        let (most, _) = play(&mut ahead, 12_000, |_| Duration::from_millis(1));
+        assert!(most <= Duration::from_millis(40), "{most:?}");
+    }
+
+    #[test]
+    fn however_late_it_is_what_waits_is_bounded() {
+        let (most, _) = play(&mut Ahead::default(), 3000, |n| Duration::from_millis(u64::from(n % 7) * 30));
+        assert!(most <= MOST + Duration::from_millis(20), "{most:?}");
+    }
+}
