@@ -31,6 +31,10 @@ const SUSPICIOUS: f64 = 0.06;
 const BY_CHANCE: f64 = 3.0;
 /// A packet of media, in bits: only to tell chance.
 const PACKET_BITS: f64 = 8_000.0;
+/// With so much lost and a queue, transport-wide feedback of some receivers tells of little or nothing of the loss, and receiver
+/// reports count; but those of before a publisher followed come late.
+const HOPELESS: f64 = 0.6;
+
 /// When no more than so many times the limit is sent, and loss is still more than this part of what it was, it was not
 /// congestion.
 const FOLLOWED: f64 = 1.3;
@@ -48,9 +52,9 @@ const BACK_OFF_MOST: f64 = 0.5;
 const AFTER_DRAIN: f64 = 0.92;
 /// What comes out of a full bottleneck is the same as the last time from and to these parts of it.
 const SAME: std::ops::Range<f64> = 0.75..1.3;
-/// Growth a second: close to what the connection was seen to carry, a wider range the more often; elsewhere, more by this factor from second to second; and while
-/// the picture is paused, so that nothing shows whether more would arrive. Slowly when the last packets waited a little longer, or
-/// longer and longer, and not at all when all do.
+/// Growth a second: close to what the connection was seen to carry, a wider range the more often it was; elsewhere, more by
+/// this factor from second to second; and while the picture is paused, so that nothing shows whether more would arrive.
+/// None while packets wait longer than they did, or longer and longer.
 const NEAR_BELOW: f64 = 0.85;
 const NEAR_ABOVE: f64 = 1.06;
 const NEAR_ABOVE_EACH: f64 = 0.03;
@@ -66,10 +70,6 @@ const SLIGHT_GROWTH: f64 = 0.05;
 const UNUSED_FACTOR: f64 = 1.5;
 const UNUSED_BPS: f64 = 50_000.0;
 const UNUSED_FOR: Duration = Duration::from_secs(4);
-
-/// With so much lost and a queue, transport-wide feedback of some receivers tells of little or nothing of the loss, and receiver
-/// reports count; but those of before a publisher followed come late.
-const HOPELESS: f64 = 0.6;
 
 /// What str0m's statistics tell of a connection at one time.
 #[derive(Clone, Copy, Debug)]
@@ -174,7 +174,7 @@ impl Path {
         let is_overrun = self.limit.is_some_and(|limit| rate > limit.bps * OVERRUN);
         self.overrun_since = self.overrun_since.or(Some(now)).filter(|_| is_overrun);
         let is_queued = self.queue.is_standing();
-        let Some(loss) = self.audible(now, report.loss, is_queued) else {
+        let Some(loss) = self.loss_to_judge(now, report.loss, is_queued) else {
             self.is_free = false;
             return;
         };
@@ -211,7 +211,7 @@ impl Path {
     }
 
     /// The loss of the last second, when there is anything to be told from it.
-    fn audible(&mut self, now: Instant, loss: Option<f32>, is_queued: bool) -> Option<f64> {
+    fn loss_to_judge(&mut self, now: Instant, loss: Option<f32>, is_queued: bool) -> Option<f64> {
         let reported = self.pictures_lost.take();
         let Some(loss) = loss else {
             self.silent |= self.rate >= LEAST_JUDGED;
