@@ -366,6 +366,33 @@ fn pictures_of_odd_and_extreme_sizes_are_sent_and_the_track_goes_on() {
 }
 
 #[test]
+fn a_picture_that_is_to_be_turned_is_seen_upright() {
+    let (push, source) = trill::device::video_push();
+    let (eye, seen) = bounded(10_000);
+    let receiver = VideoReceiver::start(Box::new(Eye(eye)), Arc::new(|_| ()), Box::new(|| ()), None).unwrap();
+    let (out, _link) = Link::open(GOOD, receiver.input());
+    let _sender =
+        VideoSender::start(source, VideoSenderSettings::default(), Arc::new(SendControl::new(800_000)), out).unwrap();
+    let start = Instant::now();
+    let turned = loop {
+        assert!(start.elapsed() < BOUND, "nothing is seen");
+        // Its left half, which a turn clockwise brings to the top, is bright.
+        let mut picture = VideoFrame::black(320, 180).unwrap();
+        picture.planes_mut()[0].iter_mut().enumerate().for_each(|(at, y)| *y = if at % 320 < 160 { 200 } else { 40 });
+        picture.rotation = trill::media::frame::Rotation::Clockwise90;
+        picture.timestamp = start.elapsed();
+        let _ = push.push(picture);
+        if let Ok(frame) = seen.recv_timeout(Duration::from_millis(40)) {
+            break frame;
+        }
+    };
+    assert_eq!((turned.width(), turned.height()), (180, 320));
+    let luma = turned.planes()[0];
+    let (top, bottom) = (luma[40 * 180 + 90], luma[280 * 180 + 90]);
+    assert!(top.abs_diff(200) < 20 && bottom.abs_diff(40) < 20, "{top} above, {bottom} below");
+}
+
+#[test]
 fn muted_video_sends_nothing_and_begins_again_with_a_key_frame() {
     let call = video_call(VideoSenderSettings::default(), GOOD);
     call.until(|report| report.frames >= 5);

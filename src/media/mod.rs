@@ -16,4 +16,5 @@ pub mod rtp;
 pub mod scale;
 pub mod stretch;
 pub mod sync;
+pub mod turn;
 pub mod vp8;

@@ -9,10 +9,11 @@ use crate::codec::vp8::Vp8Encoder;
 use crate::device::{Next, VideoSource};
 use crate::media::clock::RtpClock;
 use crate::media::control::SendControl;
-use crate::media::frame::{MAX_VIDEO_SIDE, VideoFrame};
+use crate::media::frame::{MAX_VIDEO_SIDE, Rotation, VideoFrame};
 use crate::media::ladder::SizeLadder;
 use crate::media::rtp::RtpPacket;
 use crate::media::scale::{Scaler, fit_within};
+use crate::media::turn::turn;
 use crate::media::vp8::Packetizer;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -87,6 +88,7 @@ impl VideoSender {
             control,
             out,
             ladder: SizeLadder::default(),
+            upright: VideoFrame::black(2, 2)?,
             scaler: Scaler::default(),
             scaled: VideoFrame::black(2, 2)?,
             packetizer: Packetizer::new(rand::random()),
@@ -128,6 +130,8 @@ struct Pipeline {
     control: Arc<SendControl>,
     out: PacketSender,
     ladder: SizeLadder,
+    /// A picture that its camera holds askew, upright: not every receiver turns one.
+    upright: VideoFrame,
     scaler: Scaler,
     scaled: VideoFrame,
     packetizer: Packetizer,
@@ -193,6 +197,12 @@ impl Pipeline {
                 now.saturating_duration_since(last) >= key_frame_interval(bytes, self.bitrate_bps)
             });
 
+        let frame = if frame.rotation == Rotation::None {
+            frame
+        } else {
+            turn(frame, &mut self.upright)?;
+            &self.upright
+        };
         let size = (frame.width(), frame.height());
         let full = fit_within(size, (self.settings.max_width, self.settings.max_height));
         let sent_size = fit_within(full, self.ladder.size(now, self.bitrate_bps, self.settings.max_fps, full));
