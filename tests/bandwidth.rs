@@ -205,6 +205,16 @@ fn loss_that_the_path_has_by_itself_takes_little() {
 }
 
 #[test]
+fn with_jitter_that_keeps_the_order_a_part_of_the_link_is_used() {
+    for (jitter_ms, at_least) in [(10.0, 0.8), (30.0, 0.8), (100.0, 0.4)] {
+        let profile = Profile { jitter_ms, ..link(2000.0) };
+        let seen = call(&format!("{jitter_ms} ms jitter in order"), steady(profile), 30, everything);
+        let used = seen.used(10 * SECOND, 30 * SECOND, 2000.0);
+        assert!(used > at_least, "{used}");
+    }
+}
+
+#[test]
 fn with_jitter_a_good_part_of_the_link_is_used() {
     for (jitter_ms, at_least) in [(10.0, 0.6), (30.0, 0.5), (100.0, 0.4)] {
         let profile = Profile { jitter_ms, jitter_reorders: true, ..link(2000.0) };

@@ -13,10 +13,10 @@ const RECENT: Duration = Duration::from_millis(60);
 const BASE_SECONDS: usize = 10;
 /// A queue shorter than this is none, on a path without jitter.
 const THRESHOLD_MS: f64 = 20.0;
-const THRESHOLD_MAX_MS: f64 = 120.0;
+const THRESHOLD_MAX_MS: f64 = 250.0;
 /// Measurements, of which a fifth are below the usual; and what the usual is at most.
 const USUAL_OF: usize = 100;
-const USUAL_MAX_MS: f64 = 100.0;
+const USUAL_MAX_MS: f64 = 250.0;
 /// A queue that gets shorter by so much from one feedback to the next is on its way out.
 const FALLING_MS: f64 = 3.0;
 /// A queue grows fast when it gets longer by so much in a time, seen over so long and so many packets.
