@@ -609,6 +609,9 @@ int32_t trill_engine_next_event(trill_engine *engine,
 /** A fault inside Trill: that session was closed, and the engine goes on. Please report it with the log. */
 #define TRILL_SESSION_END_INTERNAL 9
 
+/** Nobody else was in the session for as long as the settings' left_alone_timeout_ms allows. */
+#define TRILL_SESSION_END_LEFT_ALONE 10
+
 /** A message from another participant, or from the server's own API. */
 struct trill_data {
     /** The sender's identity; NULL when the server itself sent it. */
@@ -1373,9 +1376,7 @@ int32_t trill_session_set_volume(trill_engine *engine,
 /*
  * What a session sends and where it plays to
  *
- * All that is zero is a default. The defaults send nothing and play to nowhere but the callbacks. How long one may be alone
- * in a call's session is not chosen here: the server keeps that time, since it ends the call for both, also when the app that
- * waits is gone.
+ * All that is zero is a default. The defaults send nothing and play to nowhere but the callbacks.
  */
 
 /** No audio is sent. */
@@ -1476,6 +1477,14 @@ struct trill_session_settings {
      * TRILL_DEVICE_POLICY_*.
      */
     int32_t device_policy;
+    /**
+     * How long we may be the only one in the session, in ms, 1,000 to 86,400,000; 0 for without limit. Then it ends, with
+     * TRILL_SESSION_END_LEFT_ALONE. It counts from when the last of the others has left, or, while nobody has come yet, from
+     * our join; and anew from when a broken connection is restored. For calls the server has a time of its own, of 180 s unless
+     * its owner sets another, after which the call itself is over; this one ends the session alone: where the call is to be over
+     * as well, hang up with trill_call_end.
+     */
+    uint32_t left_alone_timeout_ms;
 };
 
 /* ==================================================================================================================== */

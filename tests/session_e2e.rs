@@ -131,6 +131,24 @@ fn leaving_is_prompt_and_seen_by_the_other() {
 }
 
 #[test]
+fn who_is_left_alone_for_as_long_as_is_set_leaves() {
+    let server = TestServer::start();
+    let limit = Duration::from_millis(1500);
+    let bob = Client::listen(&server.url(), &token("bob"));
+    bob.wait_until_connected();
+    let ann = Client::join_with(&server.url(), &token("ann"), |settings| {
+        settings.machine.left_alone_timeout = Some(limit);
+    });
+    ann.wait_until_connected();
+    bob.leave();
+    ann.wait_for("the departure", |event| matches!(event, SessionEvent::ParticipantLeft { .. }).then_some(()));
+    let start = Instant::now();
+    assert_eq!(ann.wait_for("the end", ended), (SessionEndReason::LeftAlone, None));
+    let took = start.elapsed();
+    assert!(took > limit - Duration::from_millis(500), "{took:?}");
+}
+
+#[test]
 fn a_server_gone_in_mid_session_is_told_and_ends_the_session_in_bounded_time() {
     let mut server = TestServer::start();
     let ann = Client::join_with(&server.url(), &token("ann"), |settings| {

@@ -119,6 +119,8 @@ pub const TRILL_SESSION_END_MEDIA_UNREACHABLE: i32 = 7;
 pub const TRILL_SESSION_END_JOIN_FAILED: i32 = 8;
 /// A fault inside Trill: that session was closed, and the engine goes on. Please report it with the log.
 pub const TRILL_SESSION_END_INTERNAL: i32 = 9;
+/// Nobody else was in the session for as long as the settings' left_alone_timeout_ms allows.
+pub const TRILL_SESSION_END_LEFT_ALONE: i32 = 10;
 
 /// A message from another participant, or from the server's own API.
 #[repr(C)]
@@ -391,6 +393,7 @@ fn session_end_number(reason: SessionEndReason) -> i32 {
         SessionEndReason::MediaUnreachable => TRILL_SESSION_END_MEDIA_UNREACHABLE,
         SessionEndReason::JoinFailed => TRILL_SESSION_END_JOIN_FAILED,
         SessionEndReason::Internal => TRILL_SESSION_END_INTERNAL,
+        SessionEndReason::LeftAlone => TRILL_SESSION_END_LEFT_ALONE,
     }
 }
 

@@ -1,8 +1,6 @@
 //! What a session sends and where it plays to.
 //!
-//! All that is zero is a default. The defaults send nothing and play to nowhere but the callbacks. How long one may be alone
-//! in a call's session is not chosen here: the server keeps that time, since it ends the call for both, also when the app that
-//! waits is gone.
+//! All that is zero is a default. The defaults send nothing and play to nowhere but the callbacks.
 
 use super::boundary::{StructIn, choice, invalid, optional_string_in, struct_in};
 use super::device::POLICIES;
@@ -102,6 +100,12 @@ pub struct trill_session_settings {
     /// What is done when one of the machine's devices is not there, fails, or is not the default one any more:
     /// TRILL_DEVICE_POLICY_*.
     pub device_policy: i32,
+    /// How long we may be the only one in the session, in ms, 1,000 to 86,400,000; 0 for without limit. Then it ends, with
+    /// TRILL_SESSION_END_LEFT_ALONE. It counts from when the last of the others has left, or, while nobody has come yet, from
+    /// our join; and anew from when a broken connection is restored. For calls the server has a time of its own, of 180 s unless
+    /// its owner sets another, after which the call itself is over; this one ends the session alone: where the call is to be over
+    /// as well, hang up with trill_call_end.
+    pub left_alone_timeout_ms: u32,
 }
 
 // SAFETY: numbers and pointers.
@@ -131,6 +135,9 @@ pub(super) fn read(given: *const trill_session_settings, session: &Arc<Session>)
     settings.machine.auto_subscribe = given.manual_subscribe == 0;
     if given.reconnect_timeout_ms != 0 {
         settings.machine.reconnect_timeout = Duration::from_millis(given.reconnect_timeout_ms.into());
+    }
+    if given.left_alone_timeout_ms != 0 {
+        settings.machine.left_alone_timeout = Some(Duration::from_millis(given.left_alone_timeout_ms.into()));
     }
     if given.statistics_interval_ms != 0 {
         settings.statistics_interval = Some(Duration::from_millis(given.statistics_interval_ms.into()));

@@ -159,6 +159,8 @@ pub enum SessionEndReason {
     JoinFailed,
     /// A fault inside Trill; the session was closed, and the engine goes on.
     Internal,
+    /// Nobody else was there for as long as the settings allow.
+    LeftAlone,
 }
 
 impl SessionEndReason {
@@ -174,13 +176,14 @@ impl SessionEndReason {
             Self::MediaUnreachable => "media_unreachable",
             Self::JoinFailed => "join_failed",
             Self::Internal => "internal",
+            Self::LeftAlone => "left_alone",
         }
     }
 
     /// The error that tells of an end with that reason; nothing for one that was asked for.
     pub fn error(self) -> Option<Error> {
         let code = match self {
-            Self::Left => return None,
+            Self::Left | Self::LeftAlone => return None,
             Self::DuplicateIdentity => ErrorCode::DuplicateIdentity,
             Self::ParticipantRemoved => ErrorCode::ParticipantRemoved,
             Self::RoomClosed => ErrorCode::RoomClosed,

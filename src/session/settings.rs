@@ -1,7 +1,11 @@
 //! What a session is told at its start.
 
 use super::{TrackKind, TrackSource};
+use crate::base::{Error, ErrorCode, Result};
+use std::ops::RangeInclusive;
 use std::time::Duration;
+
+const LEFT_ALONE_TIMEOUTS: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(24 * 3600);
 
 /// Limits and choices of one session.
 #[derive(Clone, Debug)]
@@ -18,6 +22,27 @@ pub struct MachineSettings {
     pub negotiation_timeout: Duration,
     /// How long a broken connection is tried to be restored; then the session ends with `connection_lost`.
     pub reconnect_timeout: Duration,
+    /// How long we may be the only one in the session, from a second to a day; then it ends with `left_alone`. `None`: without
+    /// limit. It counts from when the last of the others has left, or, while nobody has come yet, from our join; and anew
+    /// from when a broken connection is restored, since who is there is not known before. Participants that the server
+    /// hides do not count.
+    ///
+    /// For calls the server has a time of its own (`calls.left_alone`, 180 s), after which the call is over. This one ends
+    /// the session alone.
+    pub left_alone_timeout: Option<Duration>,
+}
+
+impl MachineSettings {
+    /// Errors: `invalid_argument` names what is out of range.
+    pub fn check(&self) -> Result<()> {
+        match self.left_alone_timeout {
+            Some(timeout) if !LEFT_ALONE_TIMEOUTS.contains(&timeout) => {
+                let problem = format!("left_alone_timeout is {timeout:?}; it goes from a second to a day");
+                Err(Error::new(ErrorCode::InvalidArgument, problem))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Default for MachineSettings {
@@ -29,6 +54,7 @@ impl Default for MachineSettings {
             publish_timeout: Duration::from_secs(10),
             negotiation_timeout: Duration::from_secs(10),
             reconnect_timeout: Duration::from_secs(20),
+            left_alone_timeout: None,
         }
     }
 }

@@ -307,6 +307,11 @@ fn the_cpp_header_is_clean_and_knows_every_constant() {
             "static_assert(static_cast<std::int32_t>(trill::{name}::{enumerator}) == TRILL_{constant}, \"\");\n"
         );
     }
+    // A time that C cannot hold does not wrap around to one that it can.
+    for wrong in ["4294967296 + 5000", "-5000"] {
+        text += &format!("static_assert(trill::detail::whole(trill::Milliseconds({wrong})) == UINT32_MAX, \"\");\n");
+    }
+    text += "static_assert(trill::detail::whole(trill::Milliseconds(5000)) == 5000, \"\");\n";
     text += "int main() { return trill::Engine::create().has_value() ? 0 : 1; }\n";
     std::fs::write(&source, text).unwrap();
     let example = Path::new(ROOT).join("bindings/cpp/example/caller.cpp");

@@ -62,6 +62,7 @@ pub fn start(
 ) -> Result<SessionHandle> {
     let started = Instant::now();
     let server = connect::websocket_url(url)?;
+    settings.machine.check()?;
     if token.is_empty() {
         return Err(Error::new(ErrorCode::TokenMissing, "no session token was given"));
     }

@@ -1,5 +1,7 @@
-//! The machine itself: phases, signalling, pings, the end. Publishing, subscribing and recovery have files of their own.
+//! The machine itself: phases, signalling, pings, the end. Publishing, subscribing, recovery and being alone have files of
+//! their own.
 
+mod alone;
 mod io;
 mod publish;
 mod recover;
@@ -44,6 +46,8 @@ pub struct SessionMachine {
     connected_once: bool,
     /// The server wants the subscriber up before anything else (else the publisher).
     subscriber_primary: bool,
+    /// Nobody else is there; not known while the connection is broken.
+    alone_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -102,6 +106,7 @@ impl SessionMachine {
             subscriber: Subscriber::default(),
             connected_once: false,
             subscriber_primary: true,
+            alone_since: None,
             settings,
         };
         machine.connect(None);
@@ -122,7 +127,7 @@ impl SessionMachine {
             Phase::Ended => return None,
         };
         let ping = self.pings.next.map(|next| next.min(self.pings.heard + self.pings.timeout));
-        [own, ping, self.publisher.deadline()].into_iter().flatten().min()
+        [own, ping, self.publisher.deadline(), self.alone_deadline()].into_iter().flatten().min()
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {
@@ -139,6 +144,7 @@ impl SessionMachine {
             self.ping(now);
         }
         self.publish_timeouts(now);
+        self.watch_company(now);
     }
 
     /// The signalling connection could not be opened. The error's code says whether trying again is of any use.
@@ -161,6 +167,7 @@ impl SessionMachine {
             Phase::Recovering(_) => self.recovery_step_failed(now),
             Phase::Ended => {}
         }
+        self.watch_company(now);
     }
 
     /// The server said something.
@@ -198,6 +205,7 @@ impl SessionMachine {
             // What the others tell concerns features that we do not announce.
             other => tracing::trace!(message = name_of(&other), "left aside"),
         }
+        self.watch_company(now);
     }
 
     /// A peer connection did something.
@@ -225,6 +233,7 @@ impl SessionMachine {
                 }
             }
         }
+        self.watch_company(now);
     }
 
     /// Sends a message to others. Errors: `too_large`, `token_missing_grant`, `too_many_requests` when more than a

@@ -1,5 +1,7 @@
 //! Whole sessions in virtual time, against a scripted server.
 
+mod alone;
+
 use super::*;
 use crate::base::ParticipantIdentity;
 use crate::session::{LocalTrack, TrackKind};
@@ -17,10 +19,29 @@ struct Scene {
 
 impl Scene {
     #[allow(clippy::disallowed_methods, reason = "an origin for virtual time")]
-    fn new() -> Self {
+    fn with(settings: MachineSettings) -> Self {
         let now = Instant::now();
-        let machine = SessionMachine::new(MachineSettings::default(), now);
+        let machine = SessionMachine::new(settings, now);
         Self { machine, now, outputs: Vec::new() }
+    }
+
+    fn new() -> Self {
+        Self::with(MachineSettings::default())
+    }
+
+    /// Beside those others, negotiated and connected.
+    fn connected(others: Vec<proto::ParticipantInfo>, left_alone_timeout: Option<Duration>) -> Self {
+        let mut scene = Self::with(MachineSettings { left_alone_timeout, ..MachineSettings::default() });
+        scene.signal(Response::Join(join_answer(others)));
+        scene.negotiated(1);
+        scene.peer(Side::Subscriber, PeerEvent::State(ConnectionState::Connected));
+        scene.outputs.clear();
+        scene
+    }
+
+    fn negotiated(&mut self, number: u32) {
+        self.peer(Side::Publisher, PeerEvent::OfferMade { sdp: "offer".into() });
+        self.signal(Response::Answer(publish::description("answer", "answer".into(), number)));
     }
 
     /// Let in, as `ann`, beside those others.

@@ -182,6 +182,7 @@ enum class SessionEnd : std::int32_t {
     media_unreachable = TRILL_SESSION_END_MEDIA_UNREACHABLE,
     join_failed = TRILL_SESSION_END_JOIN_FAILED,
     internal = TRILL_SESSION_END_INTERNAL,
+    left_alone = TRILL_SESSION_END_LEFT_ALONE,
 };
 
 enum class AudioSource : std::int32_t {

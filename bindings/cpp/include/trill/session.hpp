@@ -32,6 +32,8 @@ struct SessionSettings {
     bool audio_only = false, start_audio_muted = false, start_video_paused = false;
     bool manual_subscribe = false;
     Milliseconds reconnect_timeout{0};
+    /// How long we may be the only one in the session, a second to a day; 0 for without limit.
+    Milliseconds left_alone_timeout{0};
 
     /// Played on a speaker of the machine's, by name or id, or its default.
     bool play = false;
@@ -83,13 +85,14 @@ inline trill_session_settings raw(const SessionSettings& from) {
     raw.start_audio_muted = from.start_audio_muted;
     raw.start_video_paused = from.start_video_paused;
     raw.manual_subscribe = from.manual_subscribe;
-    raw.reconnect_timeout_ms = static_cast<std::uint32_t>(from.reconnect_timeout.count());
+    raw.reconnect_timeout_ms = whole(from.reconnect_timeout);
+    raw.left_alone_timeout_ms = whole(from.left_alone_timeout);
     raw.play = from.play;
     raw.speaker = pointer(from.speaker);
     raw.audio_output_file = pointer(from.audio_output_file);
     raw.video_output_folder = pointer(from.video_output_folder);
     raw.device_policy = static_cast<std::int32_t>(from.device_policy);
-    raw.statistics_interval_ms = static_cast<std::uint32_t>(from.statistics_interval.count());
+    raw.statistics_interval_ms = whole(from.statistics_interval);
     return raw;
 }
 

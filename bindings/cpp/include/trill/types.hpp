@@ -26,6 +26,11 @@ inline std::optional<Clock::time_point> when(std::uint64_t ms) {
 inline std::uint64_t since_1970(const std::optional<Clock::time_point>& when) {
     return when ? static_cast<std::uint64_t>(std::chrono::duration_cast<Milliseconds>(when->time_since_epoch()).count()) : 0;
 }
+/// For the C side: what is too long for it is as long as it can be, and is refused where there is a limit.
+constexpr std::uint32_t whole(Milliseconds time) {
+    constexpr Milliseconds::rep most = UINT32_MAX;
+    return static_cast<std::uint32_t>(time.count() < 0 || time.count() > most ? most : time.count());
+}
 /// For the C side: NULL for nothing.
 inline const char* pointer(const std::optional<std::string>& text) { return text ? text->c_str() : nullptr; }
 template <typename To, typename From>

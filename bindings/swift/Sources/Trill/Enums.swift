@@ -158,6 +158,8 @@ public enum SessionEnd: Int32, Sendable, CaseIterable, Coded {
     case joinFailed = 8
     /// A fault inside Trill: that session was closed, and the engine goes on. Please report it with the log.
     case `internal` = 9
+    /// Nobody else was in the session for as long as the settings' `leftAloneTimeout` allows.
+    case leftAlone = 10
     case unrecognized = -1
 }
 

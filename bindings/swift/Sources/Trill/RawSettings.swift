@@ -16,6 +16,7 @@ extension SessionSettings {
         raw.start_video_paused = startVideoPaused ? 1 : 0
         raw.manual_subscribe = manualSubscribe ? 1 : 0
         raw.reconnect_timeout_ms = reconnectTimeout?.wholeMilliseconds ?? 0
+        raw.left_alone_timeout_ms = leftAloneTimeout?.wholeMilliseconds ?? 0
         raw.device_policy = devicePolicy.rawValue
         raw.statistics_interval_ms = statisticsInterval?.wholeMilliseconds ?? 0
         return withText(audioFile) { audioFile in

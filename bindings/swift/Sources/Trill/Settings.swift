@@ -75,6 +75,9 @@ public struct SessionSettings: Sendable {
     public var manualSubscribe = false
     /// How long a broken connection is tried to be restored; nil for 20 s.
     public var reconnectTimeout: Duration?
+    /// How long we may be the only one in the session, a second to a day; nil for without limit. Then it ends with
+    /// `SessionEnd.leftAlone`. It counts from when the last of the others has left, or, while nobody has come yet, from our join.
+    public var leftAloneTimeout: Duration?
     /// What is done when one of the machine's devices is not there, fails, or is not the default one any more.
     public var devicePolicy = DevicePolicy.fallBack
     /// How often `SessionEvent.Kind.statistics` comes, 100 ms to an hour; nil for never.

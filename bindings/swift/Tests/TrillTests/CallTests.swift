@@ -210,6 +210,20 @@ private func status(_ body: () async throws -> Void) async -> Status? {
         await bob.close()
     }
 
+    @Test func whoIsAloneForAsLongAsIsSetIsOutWithThatReason() async throws {
+        let server = try TestServer()
+        let engine = try Engine()
+        var settings = SessionSettings()
+        settings.leftAloneTimeout = .seconds(1)
+        let session = try await engine.startSession(
+            "meeting", url: server.url, token: server.sessionToken("meeting", "alice"), settings: settings)
+        let end = try await first("end", in: session.events) {
+            if case .ended(let end, let error) = $0.kind { error == nil ? end : .unrecognized } else { nil }
+        }
+        #expect(end == .leftAlone)
+        await engine.close()
+    }
+
     @Test func aServerThatGoesAwayIsToldAndInTheLogWhichHoldsNoToken() async throws {
         let server = try TestServer()
         let token = try server.sessionToken("meeting", "alice")

@@ -36,6 +36,13 @@ import Testing
         await refused(.mediaFile, "/no/such/folder") {
             _ = try await engine.startSession("s", url: "ws://127.0.0.1:1", token: "t", settings: settings)
         }
+        settings = SessionSettings()
+        for time in [Duration.milliseconds(999), .seconds(48 * 3600), .milliseconds(4_294_967_296 + 5000)] {
+            settings.leftAloneTimeout = time
+            await refused(.invalidArgument, "left_alone_timeout") {
+                _ = try await engine.startSession("s", url: "ws://127.0.0.1:1", token: "t", settings: settings)
+            }
+        }
         await refused(.serverUnreachable, "127.0.0.1") {
             _ = try await engine.startSession("s", url: "ws://127.0.0.1:1", token: "t")
         }

@@ -192,6 +192,9 @@ enum class SessionEnd(override val code: Int) : Coded {
 
     /** A fault inside Trill: that session was closed, and the engine goes on. Please report it with the log. */
     INTERNAL(9),
+
+    /** Nobody else was in the session for as long as [SessionSettings.leftAloneTimeout] allows. */
+    LEFT_ALONE(10),
     UNRECOGNIZED(UNRECOGNIZED_CODE),
 }
 

@@ -99,6 +99,11 @@ data class SessionSettings(
     val manualSubscribe: Boolean = false,
     /** How long a broken connection is tried to be restored; null for 20 s. */
     val reconnectTimeout: Duration? = null,
+    /**
+     * How long we may be the only one in the session, a second to a day; null for without limit. Then it ends with
+     * [SessionEnd.LEFT_ALONE]. It counts from when the last of the others has left, or, while nobody has come yet, from our join.
+     */
+    val leftAloneTimeout: Duration? = null,
     /** What is done when one of the machine's devices is not there, fails, or is not the default one any more. */
     val devicePolicy: DevicePolicy = DevicePolicy.FALL_BACK,
     /** How often [SessionEvent.Measured] comes, 100 ms to an hour; null for never. */

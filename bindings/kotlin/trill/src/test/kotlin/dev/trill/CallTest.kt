@@ -206,6 +206,18 @@ class CallTest {
     }
 
     @Test
+    fun `who is alone for as long as is set is out with that reason`() = TestServer().use { server ->
+        Engine().use { engine ->
+            runBlocking {
+                val end = next<SessionEvent.Ended>(engine.events)
+                val settings = SessionSettings(leftAloneTimeout = 1.seconds)
+                engine.startSession("meeting", server.url, server.sessionToken("meeting", "alice"), settings)
+                assertEquals(SessionEnd.LEFT_ALONE to null, end.await().run { this.end to error })
+            }
+        }
+    }
+
+    @Test
     fun `a server that goes away is told, and in the log, which holds no token`() {
         val lines = ConcurrentLinkedQueue<String>()
         val server = TestServer()

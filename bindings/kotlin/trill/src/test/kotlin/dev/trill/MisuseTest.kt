@@ -4,6 +4,9 @@ import java.nio.ByteBuffer
 import java.nio.file.Path
 import java.time.Instant
 import java.util.Base64
+import kotlin.time.Duration.Companion.days
+import kotlin.time.Duration.Companion.milliseconds
+import kotlin.time.Duration.Companion.seconds
 import kotlinx.coroutines.flow.toList
 import kotlinx.coroutines.runBlocking
 import org.junit.jupiter.api.Assertions.assertEquals
@@ -43,6 +46,15 @@ class MisuseTest {
     @Test
     fun `a session that cannot be joined fails with the reason`() = Engine().use { engine ->
         refused(Status.SERVER_UNREACHABLE, "127.0.0.1") { engine.startSession("s", "ws://127.0.0.1:1", "t") }
+    }
+
+    @Test
+    fun `a time that is out of range is refused, and none wraps around to one that is not`() = Engine().use { engine ->
+        for (time in listOf(999.milliseconds, 2.days, 4_294_967_296.milliseconds + 5.seconds, -5.seconds)) {
+            refused(Status.INVALID_ARGUMENT, "left_alone_timeout") {
+                engine.startSession("s", "ws://127.0.0.1:1", "t", SessionSettings(leftAloneTimeout = time))
+            }
+        }
     }
 
     @Test

@@ -12,6 +12,7 @@ import dev.trill.VideoSource
 import dev.trill.flags
 import java.lang.ref.Reference
 import java.nio.ByteBuffer
+import kotlin.time.Duration
 
 private val callbacksOfSessions = Registry<MediaCallbacks>()
 
@@ -60,9 +61,10 @@ internal fun SessionSettings.toStruct(): SessionSettingsStruct = SessionSettings
     it.audio_output_file = audioOutputFile?.toString()?.whole()
     it.video_output_folder = videoOutputFolder?.toString()?.whole()
     it.manual_subscribe = manualSubscribe.toInt()
-    it.reconnect_timeout_ms = reconnectTimeout?.inWholeMilliseconds?.toUInt()?.toInt() ?: 0
+    it.reconnect_timeout_ms = reconnectTimeout.toMilliseconds()
+    it.left_alone_timeout_ms = leftAloneTimeout.toMilliseconds()
     it.device_policy = devicePolicy.code
-    it.statistics_interval_ms = statisticsInterval?.inWholeMilliseconds?.toUInt()?.toInt() ?: 0
+    it.statistics_interval_ms = statisticsInterval.toMilliseconds()
     (playback as? Playback.Speaker)?.let { speaker ->
         it.play = 1
         it.speaker = speaker.name?.whole()
@@ -140,3 +142,7 @@ internal fun <T> VideoFrame.lend(push: (VideoFrameStruct) -> T): T {
 internal fun address(buffer: ByteBuffer): Pointer = Native.getDirectBufferPointer(buffer).share(buffer.position().toLong())
 
 internal fun Boolean.toInt(): Int = if (this) 1 else 0
+
+/** 0 for null. What does not fit is the most that does, and is refused where there is a limit. */
+private fun Duration?.toMilliseconds(): Int =
+    this?.inWholeMilliseconds?.let { if (it < 0 || it > 0xffff_ffff) -1 else it.toInt() } ?: 0

@@ -184,7 +184,7 @@ internal class SessionAccessStruct(pointer: Pointer?) : Struct(pointer) {
     "audio_channels", "audio_bitrate_bps", "video_source", "video_looped", "video_file", "video_width",
     "video_height", "video_fps", "video_bitrate_bps", "audio_only", "start_audio_muted", "start_video_paused",
     "audio_output_file", "video_output_folder", "manual_subscribe", "reconnect_timeout_ms", "microphone", "camera",
-    "play", "speaker", "voice_processing", "statistics_interval_ms", "device_policy",
+    "play", "speaker", "voice_processing", "statistics_interval_ms", "device_policy", "left_alone_timeout_ms",
 )
 internal class SessionSettingsStruct : Struct(null) {
     @JvmField var struct_size = SizeT()
@@ -216,6 +216,7 @@ internal class SessionSettingsStruct : Struct(null) {
     @JvmField var voice_processing = 0
     @JvmField var statistics_interval_ms = 0
     @JvmField var device_policy = 0
+    @JvmField var left_alone_timeout_ms = 0
 }
 
 @Structure.FieldOrder(
