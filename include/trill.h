@@ -4,6 +4,7 @@
  *
  * A minimal call, without its error checks. Alice calls Bob and talks; a function for each thing that happens:
  *
+ *     #include <stdio.h>
  *     #include <trill.h>
  *
  *     static trill_engine *engine;
@@ -47,7 +48,8 @@
  *
  * Ownership. Strings in are NUL-terminated UTF-8 of up to 64 KiB, and copied. What a callback is handed is lent until it
  * returns. What a function gives through out is the caller's, who frees it with the function that is named there. Outputs
- * are written only on success.
+ * are written only on success. To free what is not the caller's (any more) is refused: what was freed before, what a callback
+ * was lent, what is of another kind. What was freed long ago may not be told from something newer in the same place.
  *
  * Structs in begin with struct_size and are begun with their TRILL_<T>_INIT; all that is zero means default. They grow at the
  * end: programs of older headers go on to work, and those of newer ones as long as they use nothing new. Structs that the
@@ -145,8 +147,13 @@ const char *trill_status_text(int32_t status);
 /** The name of a status as logs and JSON have it, such as "calling_self". Never NULL; static; any thread. */
 const char *trill_status_name(int32_t status);
 
-/** Frees an error that a function gave; NULL is fine. Any thread. Not for errors that a callback was lent. */
-void trill_error_free(trill_error *error);
+/**
+ * Frees an error that a function gave; NULL is fine. Any thread. Not for errors that a callback was lent.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT (it is not the app's to free: nothing happens, and the log says so).
+ * Also TRILL_STATUS_INTERNAL.
+ */
+int32_t trill_error_free(trill_error *error);
 
 /* ==================================================================================================================== */
 /*
@@ -672,8 +679,13 @@ struct trill_event {
     const trill_statistics *statistics;
 };
 
-/** Frees an event that trill_engine_next_event gave; NULL is fine. Any thread. Not for events that a callback was lent. */
-void trill_event_free(trill_event *event);
+/**
+ * Frees an event that trill_engine_next_event gave; NULL is fine. Any thread. Not for events that a callback was lent.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT (it is not the app's to free: nothing happens, and the log says so).
+ * Also TRILL_STATUS_INTERNAL.
+ */
+int32_t trill_event_free(trill_event *event);
 
 /* ==================================================================================================================== */
 /*
@@ -744,8 +756,13 @@ int32_t trill_logout(trill_engine *engine,
  */
 int32_t trill_logged_in_user(trill_engine *engine, trill_user **out, trill_error **error);
 
-/** Frees a user that trill_logged_in_user gave; NULL is fine. Any thread. */
-void trill_user_free(trill_user *user);
+/**
+ * Frees a user that trill_logged_in_user gave; NULL is fine. Any thread.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT (it is not the app's to free: nothing happens, and the log says so).
+ * Also TRILL_STATUS_INTERNAL.
+ */
+int32_t trill_user_free(trill_user *user);
 
 /* ==================================================================================================================== */
 /*
@@ -1088,8 +1105,13 @@ int32_t trill_call_clear_active(trill_engine *engine,
                                 void *user_data,
                                 trill_error **error);
 
-/** Frees a call that trill_call_active gave; NULL is fine. Any thread. */
-void trill_call_free(trill_call *call);
+/**
+ * Frees a call that trill_call_active gave; NULL is fine. Any thread.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT (it is not the app's to free: nothing happens, and the log says so).
+ * Also TRILL_STATUS_INTERNAL.
+ */
+int32_t trill_call_free(trill_call *call);
 
 /**
  * Asks for a session token. Only a party to an ongoing call gets one.
@@ -1272,8 +1294,13 @@ int32_t trill_wake_read(const uint8_t *payload,
                         trill_wake **out,
                         trill_error **error);
 
-/** Frees what trill_wake_read gave; NULL is fine. Any thread. */
-void trill_wake_free(trill_wake *wake);
+/**
+ * Frees what trill_wake_read gave; NULL is fine. Any thread.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT (it is not the app's to free: nothing happens, and the log says so).
+ * Also TRILL_STATUS_INTERNAL.
+ */
+int32_t trill_wake_free(trill_wake *wake);
 
 /* ==================================================================================================================== */
 /*
@@ -1336,8 +1363,13 @@ int32_t trill_devices_list(int32_t kind,
                            trill_devices **out,
                            trill_error **error);
 
-/** Frees a list that trill_devices_list gave; NULL is fine. Any thread. */
-void trill_devices_free(trill_devices *devices);
+/**
+ * Frees a list that trill_devices_list gave; NULL is fine. Any thread.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT (it is not the app's to free: nothing happens, and the log says so).
+ * Also TRILL_STATUS_INTERNAL.
+ */
+int32_t trill_devices_free(trill_devices *devices);
 
 /**
  * Takes another of the machine's devices in a session from now on. What comes of it is told as TRILL_EVENT_DEVICE_CHANGED.
@@ -1432,7 +1464,7 @@ struct trill_session_settings {
     int32_t video_looped;
     /** Of TRILL_VIDEO_SOURCE_FILE. */
     const char *video_file;
-    /** The largest picture sent, in pixels, and the size of the test picture; 0 for 1280. */
+    /** The largest picture sent, in pixels, 16 to 8192, and the size of the test picture; 0 for 1280. */
     uint32_t video_width;
     /** As video_width; 0 for 720. */
     uint32_t video_height;
@@ -1841,8 +1873,13 @@ int32_t trill_session_participants(trill_engine *engine,
                                    trill_participants **out,
                                    trill_error **error);
 
-/** Frees a list that trill_session_participants gave; NULL is fine. Any thread. */
-void trill_participants_free(trill_participants *participants);
+/**
+ * Frees a list that trill_session_participants gave; NULL is fine. Any thread.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT (it is not the app's to free: nothing happens, and the log says so).
+ * Also TRILL_STATUS_INTERNAL.
+ */
+int32_t trill_participants_free(trill_participants *participants);
 
 /* ==================================================================================================================== */
 /*

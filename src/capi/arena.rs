@@ -1,8 +1,15 @@
 //! Memory of what goes out to C: structs with pointers, and the strings and arrays that they point to.
 
-use std::any::Any;
+use crate::base::{Error, ErrorCode, Result};
+use std::any::{Any, TypeId, type_name};
+use std::collections::BTreeMap;
 use std::ffi::{CString, c_char};
 use std::ptr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What C has to free: where each lies, and what it is. The addresses are kept inverted, since a search for leaks that found
+/// them here would take what the app forgets for something that is in use.
+static GIVEN: Mutex<BTreeMap<usize, TypeId>> = Mutex::new(BTreeMap::new());
 
 /// Keeps strings and arrays alive at fixed places.
 #[derive(Default)]
@@ -65,18 +72,41 @@ impl<T> Owned<T> {
     pub fn get(&self) -> &T {
         &self.value
     }
+}
 
+impl<T: 'static> Owned<T> {
     /// Given to C, which gives it back to [`Self::free`].
     pub fn into_raw(self) -> *mut T {
-        Box::into_raw(Box::new(self)).cast()
+        let pointer = Box::into_raw(Box::new(self)).cast::<T>();
+        given().insert(!pointer.addr(), TypeId::of::<T>());
+        pointer
     }
 
     /// Takes back what [`Self::into_raw`] gave; NULL is nothing.
-    pub fn free(pointer: *mut T) {
-        if !pointer.is_null() {
-            // SAFETY: the functions that call this are documented to take only what `into_raw` gave, once. `value` is
-            // the first field of a repr(C) struct, so the addresses are the same.
-            drop(unsafe { Box::from_raw(pointer.cast::<Self>()) });
+    ///
+    /// Errors: `invalid_argument` for what it did not give, or gave and has back. One that was given back is taken for a newer
+    /// one of its kind when that lies in the same place.
+    pub fn free(pointer: *mut T) -> Result<()> {
+        if pointer.is_null() {
+            return Ok(());
         }
+        let mut given = given();
+        if given.get(&!pointer.addr()) != Some(&TypeId::of::<T>()) {
+            let name = type_name::<T>().rsplit(':').next().unwrap_or_default();
+            let problem = format!(
+                "that is no {name} of the app's to free: it was freed before, lent to a callback, or is something else"
+            );
+            return Err(Error::new(ErrorCode::InvalidArgument, problem));
+        }
+        given.remove(&!pointer.addr());
+        drop(given);
+        // SAFETY: it stood in the list, so `into_raw` made it, of this type, and no other call takes it. `value` is the first
+        // field of a repr(C) struct, so the addresses are the same.
+        drop(unsafe { Box::from_raw(pointer.cast::<Self>()) });
+        Ok(())
     }
+}
+
+fn given() -> MutexGuard<'static, BTreeMap<usize, TypeId>> {
+    GIVEN.lock().unwrap_or_else(PoisonError::into_inner)
 }

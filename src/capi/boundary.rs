@@ -3,6 +3,7 @@
 //! The one place where pointers from C are believed. The functions are safe to call in the sense of this module only:
 //! each says in its safety comment what trill.h asks of the caller.
 
+use super::arena::Owned;
 use super::engine::trill_engine;
 use super::handle::{self, Handle};
 use super::library::trill_error;
@@ -10,6 +11,7 @@ use crate::base::{Error, ErrorCode, Result, SessionId};
 use std::ffi::{CStr, c_char};
 use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 use std::sync::Arc;
 
 /// The longest string taken from C, in bytes.
@@ -77,7 +79,20 @@ pub(super) fn optional_string_in(pointer: *const c_char, name: &str) -> Result<O
 }
 
 pub(super) fn session_in(pointer: *const c_char) -> Result<SessionId> {
-    SessionId::new(string_in(pointer, "session_id")?)
+    id_in(pointer, "session_id")
+}
+
+/// An identifier that must be there.
+pub(super) fn id_in<T: TryFrom<String, Error = Error>>(pointer: *const c_char, name: &str) -> Result<T> {
+    T::try_from(string_in(pointer, name)?).map_err(|error| error.context(name))
+}
+
+/// An identifier that may be NULL.
+pub(super) fn optional_id_in<T: TryFrom<String, Error = Error>>(
+    pointer: *const c_char,
+    name: &str,
+) -> Result<Option<T>> {
+    if pointer.is_null() { Ok(None) } else { id_in(pointer, name).map(Some) }
 }
 
 /// `count` items at `pointer`, borrowed for the call. NULL is fine for none.
@@ -157,6 +172,16 @@ impl<T> Out<T> {
     }
 }
 
+/// Frees what the app was given.
+pub(super) fn free<T: 'static>(pointer: *mut T) -> i32 {
+    guard(ptr::null_mut(), || Owned::free(pointer).inspect_err(logged))
+}
+
+/// For what few look at, and has no out-error: the log says it as well.
+pub(super) fn logged(error: &Error) {
+    tracing::error!("{}", error.message());
+}
+
 /// One of the constants `names` in an integer from C.
 pub(super) fn choice<T: Copy>(value: i32, name: &str, known: &[(i32, T)]) -> Result<T> {
     known.iter().find(|(number, _)| *number == value).map(|(_, choice)| *choice).ok_or_else(|| {
@@ -168,7 +193,6 @@ pub(super) fn choice<T: Copy>(value: i32, name: &str, known: &[(i32, T)]) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::ptr;
 
     #[repr(C)]
     #[derive(Clone, Copy, Debug, PartialEq)]
@@ -230,7 +254,7 @@ mod tests {
         assert_eq!(with_engine(engine, &raw mut told, |_| Ok(())), internal);
         // SAFETY: set, since it failed; freed once.
         let message = unsafe { CStr::from_ptr((*told).message).to_str().unwrap().to_owned() };
-        unsafe { super::super::library::trill_error_free(told) };
+        assert_eq!(unsafe { super::super::library::trill_error_free(told) }, 0);
         assert!(message.contains("can only be freed"), "{message}");
         assert_eq!(with_engine(other, ptr::null_mut(), |_| Ok(())), 0, "another engine goes on");
         assert_eq!((handle::free(engine), handle::free(other)), (Ok(()), Ok(())));

@@ -6,7 +6,7 @@
 
 use super::arena::{Arena, Owned};
 use super::boundary::{
-    Out, StructIn, choice, invalid, optional_string_in, optional_struct_in, session_in, string_in, with_engine,
+    Out, StructIn, choice, free, invalid, optional_string_in, optional_struct_in, session_in, string_in, with_engine,
 };
 use super::engine::trill_engine;
 use super::handle::UserData;
@@ -345,9 +345,11 @@ pub unsafe extern "C" fn trill_call_clear_active(
 }
 
 /// Frees a call that trill_call_active gave; NULL is fine. Any thread.
+///
+/// Status: TRILL_STATUS_INVALID_ARGUMENT (it is not the app's to free: nothing happens, and the log says so).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn trill_call_free(call: *mut trill_call) {
-    Owned::free(call);
+pub unsafe extern "C" fn trill_call_free(call: *mut trill_call) -> i32 {
+    free(call)
 }
 
 /// What a party to an ongoing call starts its session with.

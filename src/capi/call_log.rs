@@ -4,13 +4,13 @@
 //! are added.
 
 use super::arena::Arena;
-use super::boundary::{StructIn, choice, optional_string_in, optional_struct_in, with_engine};
+use super::boundary::{StructIn, choice, optional_id_in, optional_string_in, optional_struct_in, with_engine};
 use super::call::{CALL_TYPES, CATEGORIES, STATUSES, trill_call};
 use super::engine::trill_engine;
 use super::handle::UserData;
 use super::library::trill_error;
 use super::login::answer;
-use crate::base::{GroupId, Result, Uid, UnixMillis};
+use crate::base::{Result, UnixMillis};
 use crate::ringing::{Direction, LogFilter, LogPage};
 use std::ffi::{c_char, c_void};
 
@@ -97,12 +97,12 @@ pub unsafe extern "C" fn trill_call_log_fetch(
             call_type: unless_zero(given.call_type, "filter.call_type", CALL_TYPES)?,
             status: unless_zero(given.status, "filter.status", STATUSES)?,
             direction: unless_zero(given.direction, "filter.direction", &directions)?,
-            uid: optional_string_in(given.uid, "filter.uid")?.map(Uid::new).transpose()?,
+            uid: optional_id_in(given.uid, "filter.uid")?,
             since: (given.since_ms != 0).then_some(UnixMillis(given.since_ms)),
             until: (given.until_ms != 0).then_some(UnixMillis(given.until_ms)),
             cursor: optional_string_in(given.cursor, "filter.cursor")?,
             category: unless_zero(given.category, "filter.category", CATEGORIES)?,
-            guid: optional_string_in(given.guid, "filter.guid")?.map(GroupId::new).transpose()?,
+            guid: optional_id_in(given.guid, "filter.guid")?,
             recording: unless_zero(given.recording, "filter.recording", &[(1, true), (-1, false)])?,
         };
         filter.checked_limit()?;

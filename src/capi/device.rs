@@ -4,7 +4,7 @@
 //! functions while it runs.
 
 use super::arena::{Arena, Owned};
-use super::boundary::{Out, choice, guard, optional_string_in, session_in, with_engine};
+use super::boundary::{Out, choice, free, guard, optional_string_in, session_in, with_engine};
 use super::engine::trill_engine;
 use super::library::trill_error;
 use crate::base::Result;
@@ -85,9 +85,11 @@ pub unsafe extern "C" fn trill_devices_list(
 }
 
 /// Frees a list that trill_devices_list gave; NULL is fine. Any thread.
+///
+/// Status: TRILL_STATUS_INVALID_ARGUMENT (it is not the app's to free: nothing happens, and the log says so).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn trill_devices_free(devices: *mut trill_devices) {
-    Owned::free(devices);
+pub unsafe extern "C" fn trill_devices_free(devices: *mut trill_devices) -> i32 {
+    free(devices)
 }
 
 /// Takes another of the machine's devices in a session from now on. What comes of it is told as TRILL_EVENT_DEVICE_CHANGED.

@@ -6,11 +6,11 @@
 //! events. Callbacks may call any function of the library; to free the engine inside one is refused.
 
 use super::arena::Owned;
-use super::boundary::{Out, StructIn, guard, optional_string_in, optional_struct_in, struct_in};
+use super::boundary::{Out, StructIn, guard, logged, optional_id_in, optional_struct_in, struct_in};
 use super::event::trill_event;
 use super::handle::{self, UserData, inside, lock, notify};
 use super::library::trill_error;
-use crate::base::{DeviceId, Error, ErrorCode};
+use crate::base::{Error, ErrorCode};
 use crate::engine::{EngineConfig, NoEvent};
 use std::ffi::{c_char, c_void};
 use std::sync::Mutex;
@@ -83,8 +83,8 @@ pub unsafe extern "C" fn trill_engine_new(
         let out = Out::new(out, "out")?;
         let given = optional_struct_in(config, "config")?;
         let mut config = EngineConfig { call_waiting: given.call_waiting != 0, ..EngineConfig::default() };
-        if let Some(id) = optional_string_in(given.device_id, "config.device_id")? {
-            config.device_id = DeviceId::new(id)?;
+        if let Some(id) = optional_id_in(given.device_id, "config.device_id")? {
+            config.device_id = id;
         }
         if given.worker_threads != 0 {
             config.worker_threads = given.worker_threads as usize;
@@ -103,7 +103,7 @@ pub unsafe extern "C" fn trill_engine_new(
 /// TRILL_STATUS_INVALID_ARGUMENT when it was freed before.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_engine_free(engine: *mut trill_engine) -> i32 {
-    guard(std::ptr::null_mut(), || handle::free(engine))
+    guard(std::ptr::null_mut(), || handle::free(engine).inspect_err(logged))
 }
 
 /// Takes the next event of an engine that was made without callbacks, and waits for it. Meanwhile, and on this thread, run

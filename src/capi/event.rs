@@ -3,7 +3,8 @@
 //! Everything that an engine tells, in one struct: `kind` says what happened, and which members are set. Each event is told
 //! once; those of one call, and those of one session, in the order in which they happened.
 
-use super::arena::{Arena, Owned};
+use super::arena::Arena;
+use super::boundary::free;
 use super::call::trill_call;
 use super::device::{
     TRILL_DEVICE_KIND_CAMERA, TRILL_DEVICE_KIND_MICROPHONE, TRILL_DEVICE_KIND_SPEAKER, TRILL_DEVICE_KIND_VIDEO_OUTPUT,
@@ -183,9 +184,11 @@ pub struct trill_event {
 }
 
 /// Frees an event that trill_engine_next_event gave; NULL is fine. Any thread. Not for events that a callback was lent.
+///
+/// Status: TRILL_STATUS_INVALID_ARGUMENT (it is not the app's to free: nothing happens, and the log says so).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn trill_event_free(event: *mut trill_event) {
-    Owned::free(event);
+pub unsafe extern "C" fn trill_event_free(event: *mut trill_event) -> i32 {
+    free(event)
 }
 
 impl trill_event {

@@ -3,6 +3,7 @@
 //! Which version this is, and what its errors say.
 
 use super::arena::{Arena, Owned};
+use super::boundary::free;
 use super::status::TRILL_STATUS_OK;
 use crate::base::{Error, ErrorCode};
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -57,9 +58,11 @@ pub struct trill_error {
 }
 
 /// Frees an error that a function gave; NULL is fine. Any thread. Not for errors that a callback was lent.
+///
+/// Status: TRILL_STATUS_INVALID_ARGUMENT (it is not the app's to free: nothing happens, and the log says so).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn trill_error_free(error: *mut trill_error) {
-    Owned::free(error);
+pub unsafe extern "C" fn trill_error_free(error: *mut trill_error) -> i32 {
+    free(error)
 }
 
 /// A completion without a result: called exactly once, when the operation is over. `status` is 0, or says why it failed;

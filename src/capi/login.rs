@@ -5,7 +5,7 @@
 //! and TRILL_EVENT_LOGGED_OUT.
 
 use super::arena::{Arena, Owned};
-use super::boundary::{Out, string_in, with_engine};
+use super::boundary::{Out, free, string_in, with_engine};
 use super::engine::trill_engine;
 use super::handle::{UserData, notify};
 use super::library::{trill_done, trill_error};
@@ -90,9 +90,11 @@ pub unsafe extern "C" fn trill_logged_in_user(
 }
 
 /// Frees a user that trill_logged_in_user gave; NULL is fine. Any thread.
+///
+/// Status: TRILL_STATUS_INVALID_ARGUMENT (it is not the app's to free: nothing happens, and the log says so).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn trill_user_free(user: *mut trill_user) {
-    Owned::free(user);
+pub unsafe extern "C" fn trill_user_free(user: *mut trill_user) -> i32 {
+    free(user)
 }
 
 impl trill_user {

@@ -4,7 +4,7 @@
 //! by its id.
 
 use super::arena::{Arena, Owned};
-use super::boundary::{Out, session_in, with_engine};
+use super::boundary::{Out, free, session_in, with_engine};
 use super::engine::trill_engine;
 use super::library::trill_error;
 use crate::session::{ConnectionQuality, Participant, Speaker, Track, TrackKind, TrackSource};
@@ -112,9 +112,11 @@ pub unsafe extern "C" fn trill_session_participants(
 }
 
 /// Frees a list that trill_session_participants gave; NULL is fine. Any thread.
+///
+/// Status: TRILL_STATUS_INVALID_ARGUMENT (it is not the app's to free: nothing happens, and the log says so).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn trill_participants_free(participants: *mut trill_participants) {
-    Owned::free(participants);
+pub unsafe extern "C" fn trill_participants_free(participants: *mut trill_participants) -> i32 {
+    free(participants)
 }
 
 impl trill_participant {

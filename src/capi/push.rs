@@ -4,7 +4,7 @@
 //! An app that is woken logs in and hands the payload over: then the call rings here, or is known to be over.
 
 use super::arena::{Arena, Owned};
-use super::boundary::{Out, guard, slice_in, with_engine};
+use super::boundary::{Out, free, guard, slice_in, with_engine};
 use super::call::{call_type_number, trill_call};
 use super::engine::trill_engine;
 use super::handle::UserData;
@@ -112,9 +112,11 @@ pub unsafe extern "C" fn trill_wake_read(
 }
 
 /// Frees what trill_wake_read gave; NULL is fine. Any thread.
+///
+/// Status: TRILL_STATUS_INVALID_ARGUMENT (it is not the app's to free: nothing happens, and the log says so).
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn trill_wake_free(wake: *mut trill_wake) {
-    Owned::free(wake);
+pub unsafe extern "C" fn trill_wake_free(wake: *mut trill_wake) -> i32 {
+    free(wake)
 }
 
 impl trill_pushed_call {

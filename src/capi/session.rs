@@ -3,7 +3,9 @@
 //! The media of a call, or of any room that a session token opens. With the url and token of trill_session_token one starts
 //! it; it ends with trill_session_end, with its call, or when the server or the network ends it.
 
-use super::boundary::{choice, optional_string_in, optional_struct_in, session_in, slice_in, string_in, with_engine};
+use super::boundary::{
+    choice, id_in, optional_string_in, optional_struct_in, session_in, slice_in, string_in, with_engine,
+};
 use super::engine::trill_engine;
 use super::handle::{UserData, lock};
 use super::library::{trill_done, trill_error};
@@ -173,7 +175,7 @@ pub unsafe extern "C" fn trill_session_subscribe(
     error: *mut *mut trill_error,
 ) -> i32 {
     in_session(engine, session_id, done, user_data, error, |engine, id| {
-        let track = TrackId::new(string_in(track_id, "track_id")?)?;
+        let track: TrackId = id_in(track_id, "track_id")?;
         engine(&|engine| engine.subscribe(id, track.clone(), subscribe != 0))
     })
 }
@@ -205,7 +207,7 @@ pub unsafe extern "C" fn trill_session_send_data(
         let names = slice_in(destinations, destination_count, MAX_DESTINATIONS, "destinations")?;
         let destinations = names
             .iter()
-            .map(|name| ParticipantIdentity::new(string_in(*name, "a destination")?))
+            .map(|name| id_in::<ParticipantIdentity>(*name, "a destination"))
             .collect::<Result<Vec<_>>>()?;
         let data = OutgoingData { payload: payload.to_vec().into(), topic, reliable: reliable != 0, destinations };
         #[cfg(feature = "planted-faults")]

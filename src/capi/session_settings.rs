@@ -61,7 +61,7 @@ pub struct trill_session_settings {
     pub video_looped: i32,
     /// Of TRILL_VIDEO_SOURCE_FILE.
     pub video_file: *const c_char,
-    /// The largest picture sent, in pixels, and the size of the test picture; 0 for 1280.
+    /// The largest picture sent, in pixels, 16 to 8192, and the size of the test picture; 0 for 1280.
     pub video_width: u32,
     /// As video_width; 0 for 720.
     pub video_height: u32,

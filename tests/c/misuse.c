@@ -319,6 +319,76 @@ static void versions(trill_engine *e) {
     sizes(e, sizeof(trill_video_frame), take_frame, TRILL_STATUS_SESSION_NOT_FOUND);
 }
 
+static int lines;
+
+static void log_line(void *ud, int32_t level, const char *target, const char *message) {
+    CHECK(ud == &lines && strncmp(target, "trill", 5) == 0);
+    if (level == TRILL_LOG_ERROR && strstr(message, "freed before") != NULL) {
+        count(&lines);
+    }
+}
+
+static void free_lent(void *ud, int32_t status, const trill_user *user, const trill_error *error) {
+    CHECK(status != TRILL_STATUS_OK && user == NULL);
+    CHECK(trill_error_free((trill_error *)error) == TRILL_STATUS_INVALID_ARGUMENT && error->status == status);
+    count(ud);
+}
+
+static void *free_wake(void *wake) {
+    return trill_wake_free(wake) == TRILL_STATUS_OK ? wake : NULL;
+}
+
+/* What is freed twice, was lent, or is of another kind: refused, with a line in the log. */
+static void not_to_be_freed(trill_engine *e, trill_engine *polled) {
+    static const char payload[] = "h.eyJ1c2UiOiJ3YWtlIiwiZXhwIjoxLCJzdWIiOiJib2IiLCJzZXNzaW9uSWQiOiJzMSIsI"
+                                  "mZyb20iOnsidWlkIjoiYWxpY2UiLCJuYW1lIjoiQWxpY2UifSwidHlwZSI6IlZJREVPIn0.s";
+    trill_error *refusal = NULL;
+    trill_wake *wake = NULL;
+    trill_devices *devices = NULL;
+    trill_event *event = NULL;
+    trill_user of_the_app = {0};
+    pthread_t threads[8];
+    int i, answered = 0, freed = 0;
+#define NOT_OURS(call) CHECK((call) == TRILL_STATUS_INVALID_ARGUMENT)
+    OK(trill_log_set(TRILL_LOG_ERROR, log_line, &lines, error));
+    WRONG(trill_login(NULL, "http://x", "t", NULL, NULL, error));
+    NOT_OURS(trill_login(NULL, "http://x", "t", NULL, NULL, &refusal));
+    CHECK(trill_error_free(refusal) == TRILL_STATUS_OK);
+    NOT_OURS(trill_error_free(refusal));
+    CHECK(lines == 1);
+    OK(trill_devices_list(TRILL_DEVICE_KIND_CAMERA, &devices, error));
+    NOT_OURS(trill_participants_free((trill_participants *)devices));
+    NOT_OURS(trill_user_free(&of_the_app));
+    NOT_OURS(trill_call_free((trill_call *)(size_t)8));
+    CHECK(trill_devices_free(devices) == TRILL_STATUS_OK);
+    NOT_OURS(trill_devices_free(devices));
+    OK(trill_session_start(polled, "event", "http://127.0.0.1:1", "t", NULL, NULL, NULL, NULL, error));
+    OK(trill_engine_next_event(polled, 20000, &event, error));
+    CHECK(event->kind == TRILL_EVENT_SESSION_ENDED && event->error != NULL);
+    NOT_OURS(trill_error_free((trill_error *)event->error));
+    CHECK(trill_event_free(event) == TRILL_STATUS_OK);
+    NOT_OURS(trill_event_free(event));
+    OK(trill_login(e, "http://127.0.0.1:1", "t", free_lent, &answered, error));
+    wait_for("the answer", &answered, 1);
+    /* Of many that free the same, one does. */
+    OK(trill_wake_read((const uint8_t *)payload, sizeof payload - 1, &wake, error));
+    for (i = 0; i < 8; i++) {
+        CHECK(pthread_create(&threads[i], NULL, free_wake, wake) == 0);
+    }
+    for (i = 0; i < 8; i++) {
+        void *result = NULL;
+        CHECK(pthread_join(threads[i], &result) == 0);
+        freed += result != NULL;
+    }
+    CHECK(freed == 1 && lines == 1 + 4 + 2 + 1 + 7);
+    OK(trill_log_set(TRILL_LOG_OFF, NULL, NULL, error));
+#ifdef FORGETS
+    /* For a search for leaks to find. */
+    OK(trill_wake_read((const uint8_t *)payload, sizeof payload - 1, &wake, error));
+    wake = NULL;
+#endif
+}
+
 static void stale_ids(trill_engine *e) {
     trill_participants *participants = NULL;
     trill_call *call = NULL;
@@ -357,6 +427,9 @@ int main(void) {
     trill_engine *engine = NULL, *polled = NULL;
     trill_event *event = NULL;
     int32_t status = 0;
+    const uint32_t alone[] = {1, 999, 1000, 86400000, 86400001, UINT32_MAX};
+    char id[16];
+    size_t i;
     int before;
 
     CHECK(strcmp(trill_status_name(TRILL_STATUS_CALLING_SELF), "calling_self") == 0);
@@ -371,6 +444,7 @@ int main(void) {
     wrong_values(engine);
     versions(engine);
     stale_ids(engine);
+    not_to_be_freed(engine, polled);
     REFUSED(TRILL_STATUS_NOT_SUPPORTED, trill_engine_next_event(engine, 0, &event, error));
     REFUSED(TRILL_STATUS_TIMED_OUT, trill_engine_next_event(polled, 0, &event, error));
 
@@ -398,6 +472,29 @@ int main(void) {
     OK(trill_session_start(engine, "often", "http://127.0.0.1:1", "t", &settings, NULL, on_done, &status, error));
     wait_for("the refusal", &called, before + 1);
     CHECK(status == TRILL_STATUS_INVALID_ARGUMENT);
+    settings.statistics_interval_ms = 0;
+    for (i = 0; i < sizeof alone / sizeof *alone; i++) {
+        settings.left_alone_timeout_ms = alone[i];
+        before = called;
+        snprintf(id, sizeof id, "alone %d", (int)i);
+        OK(trill_session_start(engine, id, "http://127.0.0.1:1", "t", &settings, NULL, on_done, &status, error));
+        wait_for("the refusal", &called, before + 1);
+        CHECK(status == (alone[i] == 1000 || alone[i] == 86400000 ? TRILL_STATUS_SERVER_UNREACHABLE
+                                                                  : TRILL_STATUS_INVALID_ARGUMENT));
+    }
+
+    settings.left_alone_timeout_ms = 0;
+    settings.video_source = TRILL_VIDEO_SOURCE_PUSHED;
+    for (i = 0; i < 3; i++) {
+        settings.video_width = i == 0 ? 15 : 16;
+        settings.video_height = i == 1 ? 8193 : 8192;
+        settings.video_fps = i == 2 ? 121 : 120;
+        before = called;
+        snprintf(id, sizeof id, "video %d", (int)i);
+        OK(trill_session_start(engine, id, "http://127.0.0.1:1", "t", &settings, NULL, on_done, &status, error));
+        wait_for("the refusal", &called, before + 1);
+        CHECK(status == TRILL_STATUS_INVALID_ARGUMENT);
+    }
 
     /* A session that cannot be, on the other hand, is told of once. */
     session.user_data = &dropped;

@@ -170,6 +170,20 @@ fn the_header_alone_compiles_as_c99_c11_and_cpp17_without_a_warning() {
     }
 }
 
+/// But for a token, and a server that answers.
+#[test]
+fn the_call_at_the_top_of_the_header_compiles_as_it_stands_there_and_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let header = declared::header();
+    let (overview, _) = header.split_once("*/").unwrap();
+    let code = overview.lines().filter_map(|line| line.strip_prefix(" *     ")).collect::<Vec<_>>().join("\n");
+    assert!(code.contains("https://calls.example.com"), "{code}");
+    let source = folder.path().join("overview.c");
+    std::fs::write(&source, code.replace("https://calls.example.com", "http://127.0.0.1:1") + "\n").unwrap();
+    let options = ["-Wno-unused-parameter", "-DALICES_TOKEN=\"t\"", "-fsanitize=address,undefined"];
+    run(&mut Command::new(compile(folder.path(), source.to_str().unwrap(), &options)));
+}
+
 #[test]
 fn only_our_symbols_leave_the_library_and_all_of_the_header_do() {
     let output = run(Command::new("nm").args(["-D", "--defined-only"]).arg(library()));
@@ -206,6 +220,17 @@ fn what_an_app_does_wrong_is_refused_under_the_sanitizers_too() {
     let folder = tempfile::tempdir().unwrap();
     let program = compile(folder.path(), "misuse.c", &["-fsanitize=address,undefined", "-fno-sanitize-recover"]);
     run(&mut Command::new(program));
+}
+
+/// What is kept of results, so that none is freed twice, does not keep a search for leaks from finding those that are not freed.
+#[test]
+fn a_result_that_an_app_forgets_to_free_is_found_by_a_search_for_leaks() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = ["-fsanitize=address,undefined", "-fno-sanitize-recover", "-DFORGETS"];
+    let program = compile(folder.path(), "misuse.c", &options);
+    let output = Command::new("timeout").arg("300").arg(program).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && told.contains("detected memory leaks"), "{}\n{told}", output.status);
 }
 
 #[test]

@@ -4,6 +4,7 @@
  *
  * A minimal call, without its error checks. Alice calls Bob and talks; a function for each thing that happens:
  *
+ *     #include <stdio.h>
  *     #include <trill.h>
  *
  *     static trill_engine *engine;
@@ -47,7 +48,8 @@
  *
  * Ownership. Strings in are NUL-terminated UTF-8 of up to 64 KiB, and copied. What a callback is handed is lent until it
  * returns. What a function gives through out is the caller's, who frees it with the function that is named there. Outputs
- * are written only on success.
+ * are written only on success. To free what is not the caller's (any more) is refused: what was freed before, what a callback
+ * was lent, what is of another kind. What was freed long ago may not be told from something newer in the same place.
  *
  * Structs in begin with struct_size and are begun with their TRILL_<T>_INIT; all that is zero means default. They grow at the
  * end: programs of older headers go on to work, and those of newer ones as long as they use nothing new. Structs that the

@@ -45,6 +45,21 @@ pub struct VideoSenderSettings {
     pub max_fps: u32,
 }
 
+impl VideoSenderSettings {
+    /// Errors: `invalid_argument`.
+    pub fn check(&self) -> Result<()> {
+        let (sides, Self { max_width, max_height, max_fps }) = (16..=MAX_VIDEO_SIDE, self);
+        if sides.contains(max_width) && sides.contains(max_height) && (1..=120).contains(max_fps) {
+            return Ok(());
+        }
+        let problem = format!(
+            "video of {max_width}x{max_height} at {max_fps} fps: each side goes from 16 to {MAX_VIDEO_SIDE} pixels, the rate \
+             from 1 to 120"
+        );
+        Err(Error::new(ErrorCode::InvalidArgument, problem))
+    }
+}
+
 impl Default for VideoSenderSettings {
     /// 720p30.
     fn default() -> Self {
@@ -67,16 +82,7 @@ impl VideoSender {
         control: Arc<SendControl>,
         out: PacketSender,
     ) -> Result<Self> {
-        let sides = 16..=MAX_VIDEO_SIDE;
-        if !sides.contains(&settings.max_width)
-            || !sides.contains(&settings.max_height)
-            || !(1..=120).contains(&settings.max_fps)
-        {
-            return Err(Error::new(
-                ErrorCode::InvalidArgument,
-                format!("{settings:?}: sides go from 16 to {MAX_VIDEO_SIDE} pixels, the rate from 1 to 120"),
-            ));
-        }
+        settings.check()?;
         let stats = Arc::new(VideoSenderStats::default());
         let bitrate_bps = control.bitrate_bps();
         let now = Instant::now();

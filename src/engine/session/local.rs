@@ -42,10 +42,11 @@ pub(super) struct Opened {
 }
 
 /// Opens everything, with the voice processed between microphone and speaker. Errors: those of files, `invalid_argument`
-/// for a bitrate out of range. The machine's own devices are opened in the background, and what becomes of them is told.
+/// for a bitrate, size or rate out of range. The machine's own devices are opened in the background, and what becomes of them is told.
 pub(super) fn open(settings: &mut SessionSettings, tell: &Tell) -> Result<Opened> {
     in_range("audio_bitrate_bps", settings.audio_bitrate_bps, 6_000, 510_000)?;
     in_range("video_bitrate_bps", settings.video_bitrate_bps, 30_000, 20_000_000)?;
+    settings.video.check()?;
     let automatic = if settings.microphone.is_microphone() { VoiceProcessing::ALL } else { VoiceProcessing::NONE };
     let voice = Arc::new(VoiceControl::new(settings.voice.unwrap_or(automatic)));
     let tell = {

@@ -240,8 +240,9 @@ impl SessionMachine {
     /// megabyte waits for the connection, `session_not_found` after the end.
     pub fn send_data(&mut self, data: OutgoingData) -> Result<()> {
         self.check_open()?;
-        if !self.publisher.may_publish_data {
-            return Err(Error::new(ErrorCode::TokenMissingGrant, "the token does not grant canPublishData"));
+        // Before the join it is not known: then it waits, as all that is sent before the connection is up.
+        if self.roster.local().is_some() && !self.publisher.may_publish_data {
+            return Err(no_data_grant());
         }
         let payload = data::encode(&data, self.roster.local().map(|p| &p.identity))?;
         self.publisher.queue_data(data.reliable, payload, &mut self.outputs)
@@ -302,7 +303,7 @@ impl SessionMachine {
         self.start_pings(now, join.ping_interval, join.ping_timeout);
         let ice_servers = join.ice_servers.into_iter().map(IceServer::from).collect();
         self.outputs.push_back(Output::Peer(PeerCommand::Open { ice_servers }));
-        self.publisher.joined(permission, join.fast_publish);
+        let refused = self.publisher.joined(permission, join.fast_publish);
         self.subscriber = Subscriber::default();
         if first {
             self.phase = Phase::Active { media_deadline: Some(now + self.settings.media_timeout) };
@@ -312,6 +313,9 @@ impl SessionMachine {
         } else {
             events.into_iter().for_each(|event| self.event(event));
             self.rejoined(now);
+        }
+        if refused {
+            self.event(SessionEvent::Error { error: no_data_grant() });
         }
         self.publish_all(now);
     }
@@ -550,6 +554,10 @@ impl Peer {
             self.early.push(init);
         }
     }
+}
+
+fn no_data_grant() -> Error {
+    Error::new(ErrorCode::TokenMissingGrant, "the token does not grant canPublishData")
 }
 
 /// For logs: the message may hold what does not belong there.

@@ -350,8 +350,8 @@ impl SessionMachine {
 }
 
 impl Publisher {
-    /// A new presence: nothing is announced, nothing is negotiated.
-    pub(super) fn joined(&mut self, permission: Option<proto::ParticipantPermission>, fast: bool) {
+    /// A new presence: nothing is announced, nothing is negotiated. True when data had waited that may not be sent.
+    pub(super) fn joined(&mut self, permission: Option<proto::ParticipantPermission>, fast: bool) -> bool {
         let mut tracks = std::mem::take(&mut self.tracks);
         tracks.iter_mut().for_each(|own| own.state = OwnState::Waiting);
         let channels = Channels { reliable_open: false, lossy_open: false, ..std::mem::take(&mut self.channels) };
@@ -367,6 +367,11 @@ impl Publisher {
         if let Some(permission) = permission {
             self.permitted(&permission);
         }
+        let refused = !self.may_publish_data && !self.channels.waiting.is_empty();
+        if refused {
+            self.channels = Channels::default();
+        }
+        refused
     }
 
     pub(super) fn permitted(&mut self, permission: &proto::ParticipantPermission) {

@@ -356,6 +356,29 @@ fn reliable_data_waits_for_its_channel_and_a_flood_of_it_is_refused() {
 }
 
 #[test]
+fn data_sent_before_the_join_waits_and_is_refused_by_a_token_without_that_right() {
+    let message = OutgoingData { reliable: true, ..OutgoingData::default() };
+    for granted in [true, false] {
+        let mut scene = Scene::new();
+        scene.machine.send_data(message.clone()).unwrap();
+        let mut join = join_answer(vec![]);
+        let permission = proto::ParticipantPermission { can_publish_data: granted, ..Default::default() };
+        join.participant.as_mut().unwrap().permission = Some(permission);
+        scene.signal(Response::Join(join));
+        scene.peer(Side::Publisher, PeerEvent::DataChannelOpen { reliable: true });
+        let sent = scene.commands().iter().any(|c| matches!(c, PeerCommand::SendData { .. }));
+        assert_eq!(sent, granted);
+        match scene.events()[..] {
+            [SessionEvent::Joined { .. }] => assert!(granted),
+            [SessionEvent::Joined { .. }, SessionEvent::Error { error }] => {
+                assert_eq!((error.code(), granted), (ErrorCode::TokenMissingGrant, false));
+            }
+            ref other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn every_reason_to_leave_has_its_own_end() {
     use proto::DisconnectReason as Why;
     use proto::leave_request::Action::Disconnect;

@@ -143,7 +143,7 @@ public:
         if (status != TRILL_STATUS_OK) {
             return detail::taken(status, error);
         }
-        const std::unique_ptr<trill_event, void (*)(trill_event*)> owned(event, trill_event_free);
+        const std::unique_ptr<trill_event, decltype(&trill_event_free)> owned(event, trill_event_free);
         return std::optional<Event>(Event(*event));
     }
 
@@ -326,7 +326,7 @@ public:
         if (!read) {
             return read.error();
         }
-        const std::unique_ptr<trill_participants, void (*)(trill_participants*)> owned(list, trill_participants_free);
+        const std::unique_ptr<trill_participants, decltype(&trill_participants_free)> owned(list, trill_participants_free);
         return detail::list<Participant>(list->participants, list->participant_count);
     }
     Result<void> statistics(const std::string& session_id, Done<Statistics> done) const {
@@ -391,13 +391,13 @@ private:
         });
     }
     template <typename T, typename C>
-    Result<T> read(std::int32_t (*function)(trill_engine*, C**, trill_error**), void (*free)(C*)) const {
+    Result<T> read(std::int32_t (*function)(trill_engine*, C**, trill_error**), std::int32_t (*free)(C*)) const {
         C* found = nullptr;
         const auto read = detail::attempt([&](trill_error** error) { return function(get(), &found, error); });
         if (!read) {
             return read.error();
         }
-        const std::unique_ptr<C, void (*)(C*)> owned(found, free);
+        const std::unique_ptr<C, std::int32_t (*)(C*)> owned(found, free);
         return T(*found);
     }
 
@@ -412,7 +412,7 @@ inline Result<std::vector<Device>> devices(DeviceKind kind) {
     if (!read) {
         return read.error();
     }
-    const std::unique_ptr<trill_devices, void (*)(trill_devices*)> owned(list, trill_devices_free);
+    const std::unique_ptr<trill_devices, decltype(&trill_devices_free)> owned(list, trill_devices_free);
     return detail::list<Device>(list->devices, list->device_count);
 }
 

@@ -62,7 +62,7 @@ internal inline fun checked(call: (PointerByReference) -> Int) {
 
 /** Calls a function that gives something, reads that, and frees it. */
 internal inline fun <T> taken(
-    free: (Pointer?) -> Unit,
+    free: (Pointer?) -> Int,
     read: (Pointer) -> T,
     call: (out: PointerByReference, error: PointerByReference) -> Int,
 ): T {

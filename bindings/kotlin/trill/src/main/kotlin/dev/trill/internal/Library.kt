@@ -17,7 +17,7 @@ internal interface TrillLibrary : Library {
 
     fun trill_status_text(status: Int): String
 
-    fun trill_error_free(error: Pointer?)
+    fun trill_error_free(error: Pointer?): Int
 
     fun trill_log_set(level: Int, function: LogFunction?, userData: Pointer?, error: PointerByReference): Int
 
@@ -43,7 +43,7 @@ internal interface TrillLibrary : Library {
 
     fun trill_logged_in_user(engine: Pointer, out: PointerByReference, error: PointerByReference): Int
 
-    fun trill_user_free(user: Pointer?)
+    fun trill_user_free(user: Pointer?): Int
 
     fun trill_call_initiate(
         engine: Pointer,
@@ -100,7 +100,7 @@ internal interface TrillLibrary : Library {
 
     fun trill_call_clear_active(engine: Pointer, done: DoneFunction, userData: Pointer, error: PointerByReference): Int
 
-    fun trill_call_free(call: Pointer?)
+    fun trill_call_free(call: Pointer?): Int
 
     fun trill_session_token(
         engine: Pointer,
@@ -121,11 +121,11 @@ internal interface TrillLibrary : Library {
 
     fun trill_wake_read(payload: ByteArray, payloadSize: SizeT, out: PointerByReference, error: PointerByReference): Int
 
-    fun trill_wake_free(wake: Pointer?)
+    fun trill_wake_free(wake: Pointer?): Int
 
     fun trill_devices_list(kind: Int, out: PointerByReference, error: PointerByReference): Int
 
-    fun trill_devices_free(devices: Pointer?)
+    fun trill_devices_free(devices: Pointer?): Int
 
     fun trill_session_start(
         engine: Pointer,
@@ -228,7 +228,7 @@ internal interface TrillLibrary : Library {
         error: PointerByReference,
     ): Int
 
-    fun trill_participants_free(participants: Pointer?)
+    fun trill_participants_free(participants: Pointer?): Int
 
     fun trill_session_push_audio(
         engine: Pointer,
