@@ -161,7 +161,9 @@ int32_t trill_error_free(trill_error *error);
  *
  * What a function returns and a completion is told: TRILL_STATUS_OK or a negative number. Numbers are frozen once
  * released. Each function's comment names all that it can return. A completion can be told, beside those that stand there,
- * TRILL_STATUS_SHUT_DOWN when the engine is freed before, and TRILL_STATUS_INTERNAL.
+ * TRILL_STATUS_SHUT_DOWN when the engine is freed before, and TRILL_STATUS_INTERNAL; that of a request to the server also
+ * why its login ended meanwhile (TRILL_STATUS_TOKEN_EXPIRED, TRILL_STATUS_DEVICE_REPLACED or TRILL_STATUS_USER_REMOVED), and
+ * TRILL_STATUS_SERVER_UNAVAILABLE from a server that is being stopped.
  */
 
 /** It worked. */
@@ -720,7 +722,10 @@ typedef void (*trill_user_done)(void *user_data,
  * server: its http, https, ws or wss URL. token: a user token. Both are copied.
  * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_ALREADY_LOGGED_IN,
  * TRILL_STATUS_INVALID_ARGUMENT (the URL), TRILL_STATUS_SERVER_UNREACHABLE, TRILL_STATUS_TLS_REFUSED,
- * TRILL_STATUS_TIMED_OUT or one of TRILL_STATUS_TOKEN_*.
+ * TRILL_STATUS_TIMED_OUT, one of TRILL_STATUS_TOKEN_*, TRILL_STATUS_USER_REMOVED, TRILL_STATUS_TOO_MANY_REQUESTS,
+ * TRILL_STATUS_SERVER_UNAVAILABLE, TRILL_STATUS_STORE_FAILED, TRILL_STATUS_CONNECTION_LOST, TRILL_STATUS_MALFORMED (what answers
+ * is no server of Trill's), TRILL_STATUS_NOT_SUPPORTED (it speaks another version), TRILL_STATUS_DEVICE_REPLACED,
+ * TRILL_STATUS_NOT_LOGGED_IN or TRILL_STATUS_CANCELLED (the login ended at once).
  *
  * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
  * Any thread.
@@ -995,9 +1000,9 @@ int32_t trill_call_initiate(trill_engine *engine,
  * session_id: the call's; copied.
  * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
  * TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_JOINED, TRILL_STATUS_ALREADY_ENDED,
- * TRILL_STATUS_NOT_ALLOWED_IN_STATE (another device was first), TRILL_STATUS_BUSY_SELF, or, as for every request to
- * the server, TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or
- * TRILL_STATUS_CANCELLED (logged out meanwhile).
+ * TRILL_STATUS_NOT_ALLOWED_IN_STATE (another device was first), TRILL_STATUS_BUSY_SELF, TRILL_STATUS_NOT_A_MEMBER (any more, of
+ * the group that is called), or, as for every request to the server, TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS,
+ * TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
  *
  * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
  * Any thread.
@@ -1013,8 +1018,8 @@ int32_t trill_call_accept(trill_engine *engine,
  *
  * session_id: the call's; copied. reason: TRILL_REJECT_*.
  * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
- * TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED,
- * TRILL_STATUS_NOT_ALLOWED_IN_STATE, or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
+ * TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_INVALID_ARGUMENT (this user
+ * dials it: cancel it), TRILL_STATUS_NOT_ALLOWED_IN_STATE, or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
  * TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
  *
  * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
@@ -1033,7 +1038,7 @@ int32_t trill_call_reject(trill_engine *engine,
  * session_id: the call's; copied.
  * done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
  * TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_NOT_ALLOWED_IN_STATE
- * (it was answered: end it), or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
+ * (it was answered: end it), TRILL_STATUS_INVALID_ARGUMENT (this user is called: reject it), or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
  * TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
  *
  * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
@@ -1119,7 +1124,7 @@ int32_t trill_call_free(trill_call *call);
  * session_id: the call's; copied.
  * done: called exactly once if 0 is returned, else not at all. Its status is TRILL_STATUS_NOT_LOGGED_IN,
  * TRILL_STATUS_NOT_YET_ACCEPTED, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_CALL_NOT_FOUND,
- * or, as for every request to the server, TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS,
+ * TRILL_STATUS_CONFIGURATION (the server does not know its own URL), or, as for every request to the server, TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS,
  * TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
  *
  * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
@@ -1607,9 +1612,12 @@ struct trill_session_callbacks {
  * settings: read during the call; NULL for the defaults. callbacks: copied; NULL for none.
  * done: called exactly once if 0 is returned, else not at all; may be NULL. 0 when the server has let us in; media connects
  * meanwhile. Otherwise its status is TRILL_STATUS_ALREADY_JOINED, TRILL_STATUS_SERVER_UNREACHABLE, TRILL_STATUS_TLS_REFUSED,
- * one of TRILL_STATUS_TOKEN_*, TRILL_STATUS_NOT_YET_ACCEPTED, TRILL_STATUS_ROOM_FULL, TRILL_STATUS_MEDIA_FILE,
- * TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TIMED_OUT or TRILL_STATUS_CANCELLED (it was ended before). A microphone,
- * speaker or camera that does not work is no error: TRILL_EVENT_DEVICE_CHANGED tells of it, and it is used as soon
+ * one of TRILL_STATUS_TOKEN_*, TRILL_STATUS_NOT_YET_ACCEPTED, TRILL_STATUS_ROOM_CLOSED (the call is over),
+ * TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ROOM_FULL, TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_SERVER_UNAVAILABLE,
+ * TRILL_STATUS_STORE_FAILED, TRILL_STATUS_MALFORMED (what answers is no session server), TRILL_STATUS_MEDIA_FILE,
+ * TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TIMED_OUT, TRILL_STATUS_CANCELLED (it was ended before), or why the server put us
+ * out at once: TRILL_STATUS_DUPLICATE_IDENTITY, TRILL_STATUS_PARTICIPANT_REMOVED or TRILL_STATUS_MEDIA_UNREACHABLE. A
+ * microphone, speaker or camera that does not work is no error: TRILL_EVENT_DEVICE_CHANGED tells of it, and it is used as soon
  * as it does.
  *
  * Status: TRILL_STATUS_ALREADY_JOINED (this engine is in it), TRILL_STATUS_MEDIA_FILE (an output cannot be written),
@@ -2181,7 +2189,7 @@ typedef void (*trill_call_log_done)(void *user_data,
  *
  * filter: read during the call; NULL for the newest 30.
  * done: called exactly once if 0 is returned, else not at all. Its status is TRILL_STATUS_NOT_LOGGED_IN,
- * TRILL_STATUS_INVALID_ARGUMENT (the limit or the cursor), or, as for every request to the server,
+ * TRILL_STATUS_INVALID_ARGUMENT (the limit or the cursor), TRILL_STATUS_TOO_LARGE (the cursor), or, as for every request to the server,
  * TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged
  * out meanwhile).
  *

@@ -213,9 +213,9 @@ pub unsafe extern "C" fn trill_call_initiate(
 /// session_id: the call's; copied.
 /// done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
 /// TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_JOINED, TRILL_STATUS_ALREADY_ENDED,
-/// TRILL_STATUS_NOT_ALLOWED_IN_STATE (another device was first), TRILL_STATUS_BUSY_SELF, or, as for every request to
-/// the server, TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or
-/// TRILL_STATUS_CANCELLED (logged out meanwhile).
+/// TRILL_STATUS_NOT_ALLOWED_IN_STATE (another device was first), TRILL_STATUS_BUSY_SELF, TRILL_STATUS_NOT_A_MEMBER (any more, of
+/// the group that is called), or, as for every request to the server, TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS,
+/// TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_call_accept(
     engine: *mut trill_engine,
@@ -236,8 +236,8 @@ pub const TRILL_REJECT_BUSY: i32 = 2;
 ///
 /// session_id: the call's; copied. reason: TRILL_REJECT_*.
 /// done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
-/// TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED,
-/// TRILL_STATUS_NOT_ALLOWED_IN_STATE, or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
+/// TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_INVALID_ARGUMENT (this user
+/// dials it: cancel it), TRILL_STATUS_NOT_ALLOWED_IN_STATE, or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
 /// TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_call_reject(
@@ -260,7 +260,7 @@ pub unsafe extern "C" fn trill_call_reject(
 /// session_id: the call's; copied.
 /// done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_NOT_LOGGED_IN,
 /// TRILL_STATUS_CALL_NOT_FOUND, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_NOT_ALLOWED_IN_STATE
-/// (it was answered: end it), or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
+/// (it was answered: end it), TRILL_STATUS_INVALID_ARGUMENT (this user is called: reject it), or, as for every request to the server, TRILL_STATUS_TIMED_OUT,
 /// TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_call_cancel(
@@ -378,7 +378,7 @@ pub type trill_session_access_done = Option<
 /// session_id: the call's; copied.
 /// done: called exactly once if 0 is returned, else not at all. Its status is TRILL_STATUS_NOT_LOGGED_IN,
 /// TRILL_STATUS_NOT_YET_ACCEPTED, TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ALREADY_ENDED, TRILL_STATUS_CALL_NOT_FOUND,
-/// or, as for every request to the server, TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS,
+/// TRILL_STATUS_CONFIGURATION (the server does not know its own URL), or, as for every request to the server, TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS,
 /// TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged out meanwhile).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_session_token(

@@ -77,7 +77,7 @@ pub type trill_call_log_done = Option<
 ///
 /// filter: read during the call; NULL for the newest 30.
 /// done: called exactly once if 0 is returned, else not at all. Its status is TRILL_STATUS_NOT_LOGGED_IN,
-/// TRILL_STATUS_INVALID_ARGUMENT (the limit or the cursor), or, as for every request to the server,
+/// TRILL_STATUS_INVALID_ARGUMENT (the limit or the cursor), TRILL_STATUS_TOO_LARGE (the cursor), or, as for every request to the server,
 /// TRILL_STATUS_TIMED_OUT, TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_STORE_FAILED or TRILL_STATUS_CANCELLED (logged
 /// out meanwhile).
 #[unsafe(no_mangle)]

@@ -37,7 +37,10 @@ pub type trill_user_done = Option<
 /// server: its http, https, ws or wss URL. token: a user token. Both are copied.
 /// done: called exactly once if 0 is returned, else not at all; may be NULL. Its status is TRILL_STATUS_ALREADY_LOGGED_IN,
 /// TRILL_STATUS_INVALID_ARGUMENT (the URL), TRILL_STATUS_SERVER_UNREACHABLE, TRILL_STATUS_TLS_REFUSED,
-/// TRILL_STATUS_TIMED_OUT or one of TRILL_STATUS_TOKEN_*.
+/// TRILL_STATUS_TIMED_OUT, one of TRILL_STATUS_TOKEN_*, TRILL_STATUS_USER_REMOVED, TRILL_STATUS_TOO_MANY_REQUESTS,
+/// TRILL_STATUS_SERVER_UNAVAILABLE, TRILL_STATUS_STORE_FAILED, TRILL_STATUS_CONNECTION_LOST, TRILL_STATUS_MALFORMED (what answers
+/// is no server of Trill's), TRILL_STATUS_NOT_SUPPORTED (it speaks another version), TRILL_STATUS_DEVICE_REPLACED,
+/// TRILL_STATUS_NOT_LOGGED_IN or TRILL_STATUS_CANCELLED (the login ended at once).
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_login(
     engine: *mut trill_engine,

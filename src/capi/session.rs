@@ -29,9 +29,12 @@ const MAX_DESTINATIONS: usize = 2000;
 /// settings: read during the call; NULL for the defaults. callbacks: copied; NULL for none.
 /// done: called exactly once if 0 is returned, else not at all; may be NULL. 0 when the server has let us in; media connects
 /// meanwhile. Otherwise its status is TRILL_STATUS_ALREADY_JOINED, TRILL_STATUS_SERVER_UNREACHABLE, TRILL_STATUS_TLS_REFUSED,
-/// one of TRILL_STATUS_TOKEN_*, TRILL_STATUS_NOT_YET_ACCEPTED, TRILL_STATUS_ROOM_FULL, TRILL_STATUS_MEDIA_FILE,
-/// TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TIMED_OUT or TRILL_STATUS_CANCELLED (it was ended before). A microphone,
-/// speaker or camera that does not work is no error: TRILL_EVENT_DEVICE_CHANGED tells of it, and it is used as soon
+/// one of TRILL_STATUS_TOKEN_*, TRILL_STATUS_NOT_YET_ACCEPTED, TRILL_STATUS_ROOM_CLOSED (the call is over),
+/// TRILL_STATUS_NOT_A_PARTY, TRILL_STATUS_ROOM_FULL, TRILL_STATUS_TOO_MANY_REQUESTS, TRILL_STATUS_SERVER_UNAVAILABLE,
+/// TRILL_STATUS_STORE_FAILED, TRILL_STATUS_MALFORMED (what answers is no session server), TRILL_STATUS_MEDIA_FILE,
+/// TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TIMED_OUT, TRILL_STATUS_CANCELLED (it was ended before), or why the server put us
+/// out at once: TRILL_STATUS_DUPLICATE_IDENTITY, TRILL_STATUS_PARTICIPANT_REMOVED or TRILL_STATUS_MEDIA_UNREACHABLE. A
+/// microphone, speaker or camera that does not work is no error: TRILL_EVENT_DEVICE_CHANGED tells of it, and it is used as soon
 /// as it does.
 ///
 /// Status: TRILL_STATUS_ALREADY_JOINED (this engine is in it), TRILL_STATUS_MEDIA_FILE (an output cannot be written),

@@ -2,7 +2,9 @@
 //!
 //! What a function returns and a completion is told: TRILL_STATUS_OK or a negative number. Numbers are frozen once
 //! released. Each function's comment names all that it can return. A completion can be told, beside those that stand there,
-//! TRILL_STATUS_SHUT_DOWN when the engine is freed before, and TRILL_STATUS_INTERNAL.
+//! TRILL_STATUS_SHUT_DOWN when the engine is freed before, and TRILL_STATUS_INTERNAL; that of a request to the server also
+//! why its login ended meanwhile (TRILL_STATUS_TOKEN_EXPIRED, TRILL_STATUS_DEVICE_REPLACED or TRILL_STATUS_USER_REMOVED), and
+//! TRILL_STATUS_SERVER_UNAVAILABLE from a server that is being stopped.
 
 /// It worked.
 pub const TRILL_STATUS_OK: i32 = 0;

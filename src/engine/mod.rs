@@ -174,7 +174,7 @@ impl Engine {
     }
 
     /// Accepts a call that rings here. Errors: `not_logged_in`, `call_not_found`, `not_a_party`, `already_ended`,
-    /// `not_allowed_in_state` (another device was first), `busy_self`.
+    /// `not_allowed_in_state` (another device was first), `busy_self`, `not_a_member` (any more, of the called group).
     pub fn accept_call(&self, session: &SessionId) -> Completion<Call> {
         let session = session.clone();
         self.request(async move |client| client.accept(&session).await)
@@ -197,14 +197,15 @@ impl Engine {
         self.spawn(async move { shared.ring_client_soon().await?.call_from_push(payload).await })
     }
 
-    /// Rejects a call that rings here. Errors: as [`accept_call`](Self::accept_call).
+    /// Rejects a call that rings here. Errors: as [`accept_call`](Self::accept_call), and `invalid_argument` when this user
+    /// dials it.
     pub fn reject_call(&self, session: &SessionId, reason: RejectReason) -> Completion<Call> {
         let session = session.clone();
         self.request(async move |client| client.reject(&session, reason).await)
     }
 
     /// Gives up a call that this user dials. Errors: `not_logged_in`, `call_not_found`, `not_a_party`,
-    /// `already_ended`, `not_allowed_in_state` (it was answered).
+    /// `already_ended`, `not_allowed_in_state` (it was answered), `invalid_argument` (this user is called).
     pub fn cancel_call(&self, session: &SessionId) -> Completion<Call> {
         self.reject_call(session, RejectReason::Cancelled)
     }
@@ -238,7 +239,7 @@ impl Engine {
     }
 
     /// What a party to an ongoing call joins its session with. Errors: `not_logged_in`, `not_yet_accepted`,
-    /// `not_a_party`, `already_ended`, `call_not_found`.
+    /// `not_a_party`, `already_ended`, `call_not_found`, `configuration` (the server does not know its own URL).
     pub fn session_token(&self, session: &SessionId) -> Completion<SessionAccess> {
         let session = session.clone();
         self.request(async move |client| client.session_token(&session).await)
@@ -248,7 +249,8 @@ impl Engine {
     /// in; media connects meanwhile. `session` names it in events and in later calls; for a call it is the call's
     /// session id, and when that call ends so does the session.
     ///
-    /// Errors: `already_joined`, `server_unreachable`, `tls_refused`, `token_*`, `media_file`, `invalid_argument`. A
+    /// Errors: `already_joined`, `server_unreachable`, `tls_refused`, `token_*`, `media_file`, `invalid_argument`,
+    /// `not_yet_accepted`, `room_closed`, and whatever else the server refuses with. A
     /// microphone, speaker or camera that does not work is no error: [`SessionEvent::DeviceChanged`](crate::session::SessionEvent) tells of it, and it
     /// is used as soon as it does.
     pub fn start_session(

@@ -1,6 +1,7 @@
 /*
  * 16 threads call everything at random on a few engines, which others of them make and free meanwhile. Nothing crashes, and
- * every completion that was promised is called. usage: chaos SERVER TOKEN TOKEN SECONDS SEED
+ * every completion that was promised is called. It tells which function's completion was told which status.
+ * usage: chaos SERVER TOKEN TOKEN SECONDS SEED
  */
 #include "check.h"
 
@@ -12,14 +13,27 @@ static const char *server, *tokens[2];
 static volatile int running = 1;
 static long promised, kept;
 
-static void keep(void) {
-    __atomic_add_fetch(&kept, 1, __ATOMIC_SEQ_CST);
-}
+static struct outcome {
+    const char *function;
+    int32_t status;
+} outcomes[512];
+static size_t outcome_count;
 
+/* The user_data of each completion is the name of the function that promised it. */
 static void on_done(void *ud, int32_t status, const trill_error *error) {
-    (void)ud;
+    size_t i = 0;
     CHECK((status == 0) == (error == NULL));
-    keep();
+    pthread_mutex_lock(&mutex);
+    while (i < outcome_count && (outcomes[i].status != status || strcmp(outcomes[i].function, ud) != 0)) {
+        i++;
+    }
+    if (i == outcome_count) {
+        CHECK(outcome_count < sizeof outcomes / sizeof *outcomes);
+        outcomes[outcome_count].function = ud;
+        outcomes[outcome_count++].status = status;
+    }
+    kept++;
+    pthread_mutex_unlock(&mutex);
 }
 static void on_user(void *ud, int32_t status, const trill_user *user, const trill_error *error) {
     CHECK((status == 0) == (user != NULL));
@@ -31,6 +45,10 @@ static void on_call(void *ud, int32_t status, const trill_call *call, const tril
 }
 static void on_access(void *ud, int32_t status, const trill_session_access *access, const trill_error *error) {
     CHECK((status == 0) == (access != NULL));
+    on_done(ud, status, error);
+}
+static void on_pushed(void *ud, int32_t status, const trill_pushed_call *pushed, const trill_error *error) {
+    CHECK((status == 0) == (pushed != NULL));
     on_done(ud, status, error);
 }
 static void on_log(void *ud, int32_t status, const trill_call_log_page *page, const trill_error *error) {
@@ -76,10 +94,10 @@ static unsigned next(unsigned *state) {
 }
 
 /* A promise is taken back when the function refused. */
-#define PROMISE(call)                                                                                                  \
+#define PROMISE(function, ...)                                                                                         \
     do {                                                                                                               \
         __atomic_add_fetch(&promised, 1, __ATOMIC_SEQ_CST);                                                            \
-        if ((call) != TRILL_STATUS_OK) {                                                                               \
+        if (function(__VA_ARGS__, (void *)#function, NULL) != TRILL_STATUS_OK) {                                       \
             __atomic_sub_fetch(&promised, 1, __ATOMIC_SEQ_CST);                                                        \
         }                                                                                                              \
     } while (0)
@@ -88,6 +106,7 @@ static void something(unsigned *state) {
     size_t at = next(state) % ENGINES;
     trill_engine *e = engines[at], *gone;
     const char *ids[] = {"s", "t", "nobody's", ""}, *id = ids[next(state) % 4];
+    const char *receivers[] = {"alice", "bob", "nobody"};
     trill_session_settings settings = TRILL_SESSION_SETTINGS_INIT;
     trill_call_listener listener = TRILL_CALL_LISTENER_INIT;
     trill_video_frame frame = TRILL_VIDEO_FRAME_INIT;
@@ -98,7 +117,7 @@ static void something(unsigned *state) {
     static uint8_t plane[64 * 64];
     int16_t samples[480] = {0};
     int32_t choice = (int32_t)(next(state) % 7) - 1;
-    switch (next(state) % 26) {
+    switch (next(state) % 28) {
     case 0:
         if (next(state) % 40 == 0) {
             trill_engine *fresh = made(at);
@@ -106,19 +125,19 @@ static void something(unsigned *state) {
             CHECK(trill_engine_free(gone) == TRILL_STATUS_OK);
         }
         break;
-    case 1: PROMISE(trill_login(e, server, tokens[at % 2], on_user, NULL, NULL)); break;
-    case 2: if (next(state) % 10 == 0) { PROMISE(trill_logout(e, on_done, NULL, NULL)); } break;
+    case 1: PROMISE(trill_login, e, server, tokens[at % 2], on_user); break;
+    case 2: if (next(state) % 10 == 0) { PROMISE(trill_logout, e, on_done); } break;
     case 3: if (trill_logged_in_user(e, &user, NULL) == 0) { trill_user_free(user); } break;
-    case 4: PROMISE(trill_call_initiate(e, at % 2 ? "alice" : "bob", choice, NULL, on_call, NULL, NULL)); break;
+    case 4: PROMISE(trill_call_initiate, e, receivers[next(state) % 3], choice, NULL, on_call); break;
     case 5: if (trill_call_active(e, &call, NULL) == 0) {
-            PROMISE(trill_session_token(e, call->session_id, on_access, NULL, NULL));
-            PROMISE(trill_call_end(e, call->session_id, on_call, NULL, NULL));
+            PROMISE(trill_session_token, e, call->session_id, on_access);
+            PROMISE(trill_call_end, e, call->session_id, on_call);
             trill_call_free(call);
         } break;
-    case 6: PROMISE(trill_call_reject(e, id, choice, on_call, NULL, NULL)); break;
-    case 7: PROMISE(trill_call_cancel(e, id, on_call, NULL, NULL)); break;
-    case 8: PROMISE(trill_call_details(e, id, on_call, NULL, NULL)); break;
-    case 9: PROMISE(trill_call_clear_active(e, on_done, NULL, NULL)); break;
+    case 6: PROMISE(trill_call_reject, e, id, choice, on_call); break;
+    case 7: PROMISE(trill_call_cancel, e, id, on_call); break;
+    case 8: PROMISE(trill_call_details, e, id, on_call); break;
+    case 9: PROMISE(trill_call_clear_active, e, on_done); break;
     case 10:
         listener.user_data = (void *)at;
         listener.incoming_call_received = listener.call_ended = on_listener;
@@ -129,13 +148,13 @@ static void something(unsigned *state) {
         settings.audio_source = TRILL_AUDIO_SOURCE_PUSHED;
         settings.video_source = choice;
         settings.statistics_interval_ms = choice < 3 ? 0 : 100;
-        PROMISE(trill_session_start(e, id, server, tokens[0], &settings, NULL, on_done, NULL, NULL));
+        PROMISE(trill_session_start, e, id, server, tokens[0], &settings, NULL, on_done);
         break;
-    case 13: PROMISE(trill_session_end(e, id, on_done, NULL, NULL)); break;
-    case 14: PROMISE(trill_session_set_muted(e, id, choice, choice & 1, on_done, NULL, NULL)); break;
-    case 15: PROMISE(trill_session_unpublish(e, id, choice, on_done, NULL, NULL)); break;
-    case 16: PROMISE(trill_session_subscribe(e, id, "t", choice & 1, on_done, NULL, NULL)); break;
-    case 17: PROMISE(trill_session_send_data(e, id, plane, 64, NULL, choice & 1, NULL, 0, on_done, NULL, NULL)); break;
+    case 13: PROMISE(trill_session_end, e, id, on_done); break;
+    case 14: PROMISE(trill_session_set_muted, e, id, choice, choice & 1, on_done); break;
+    case 15: PROMISE(trill_session_unpublish, e, id, choice, on_done); break;
+    case 16: PROMISE(trill_session_subscribe, e, id, "t", choice & 1, on_done); break;
+    case 17: PROMISE(trill_session_send_data, e, id, plane, 64, NULL, choice & 1, NULL, 0, on_done); break;
     case 18: if (trill_session_participants(e, id, &participants, NULL) == 0) { trill_participants_free(participants); } break;
     case 19: trill_session_push_audio(e, id, samples, 480, NULL); break;
     case 20:
@@ -144,10 +163,12 @@ static void something(unsigned *state) {
         frame.width = frame.height = (uint32_t)(choice + 1) * 10;
         trill_session_push_video(e, id, &frame, NULL);
         break;
-    case 21: PROMISE(trill_session_statistics(e, id, on_statistics, NULL, NULL)); break;
-    case 22: PROMISE(trill_call_log_fetch(e, NULL, on_log, NULL, NULL)); break;
+    case 21: PROMISE(trill_session_statistics, e, id, on_statistics); break;
+    case 22: PROMISE(trill_call_log_fetch, e, NULL, on_log); break;
     case 24: trill_session_choose_device(e, id, choice, choice & 1 ? NULL : "any", choice & 3, NULL); break;
     case 25: trill_session_set_volume(e, id, choice, (float)choice, NULL); break;
+    case 26: PROMISE(trill_call_accept, e, id, on_call); break;
+    case 27: PROMISE(trill_call_from_push, e, plane, 64, on_pushed); break;
     case 23: CHECK(trill_engine_next_event(e, 0, &event, NULL) != TRILL_STATUS_OK); break;
     }
 }
@@ -185,6 +206,9 @@ int main(int argc, char **argv) {
     }
     fprintf(stderr, "%ld completions promised, %ld kept\n", promised, kept);
     CHECK(promised == kept && kept > 0);
+    for (i = 0; i < outcome_count; i++) {
+        printf("told %s %s\n", outcomes[i].function, trill_status_name(outcomes[i].status));
+    }
     printf("done\n");
     return 0;
 }

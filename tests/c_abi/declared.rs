@@ -141,11 +141,29 @@ impl Function {
     /// The names of the statuses that it says to return: `"OK"` is understood.
     pub fn statuses(&self) -> Vec<&str> {
         let (_, said) = self.comment.split_once("Status:").unwrap_or_default();
-        said.split("TRILL_STATUS_")
-            .skip(1)
-            .map(|rest| rest.split(|c: char| !c.is_uppercase() && c != '_').next().unwrap())
-            .collect()
+        names(said)
     }
+
+    /// Whether its comment, or what is said of all completions, names that status of its completion's.
+    pub fn may_tell(&self, status: &str) -> bool {
+        let said = self.comment.split_once("done: called exactly once").map_or("", |(_, rest)| rest);
+        let said = said.split_once("Status:").map_or(said, |(said, _)| said);
+        let in_a_login = said.contains("for every request to the server");
+        let family = |name: &&str| **name == *status || name.ends_with('_') && status.starts_with(*name);
+        OF_ALL.contains(&status) || in_a_login && OF_REQUESTS.contains(&status) || names(said).iter().any(family)
+    }
+}
+
+/// What the group "Status codes" says of all completions.
+const OF_ALL: &[&str] = &["OK", "SHUT_DOWN", "INTERNAL"];
+
+/// And of those of requests to the server, whose login or whose server can end meanwhile.
+const OF_REQUESTS: &[&str] = &["TOKEN_EXPIRED", "DEVICE_REPLACED", "USER_REMOVED", "SERVER_UNAVAILABLE"];
+
+/// The statuses in a text. `TRILL_STATUS_TOKEN_*` is `TOKEN_`.
+fn names(text: &str) -> Vec<&str> {
+    let rests = text.split("TRILL_STATUS_").skip(1);
+    rests.map(|rest| rest.split(|c: char| !c.is_uppercase() && c != '_').next().unwrap()).collect()
 }
 
 /// A program that calls each function with NULL for each of its pointers, and with integers that are no choice, one at a

@@ -272,7 +272,8 @@ fn no_pointer_that_must_be_there_can_be_null() {
 }
 
 /// 16 threads call everything at random for so long; `CHAOS_SEED` tries another order. What they leave of the
-/// processors is for tests beside them, which talk in real time.
+/// processors is for tests beside them, which talk in real time. No completion is told a status of which the header says
+/// nothing.
 fn chaos(options: &[&str], seconds: &str) {
     let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
     let program = compile(folder.path(), "chaos.c", options);
@@ -284,7 +285,17 @@ fn chaos(options: &[&str], seconds: &str) {
         seconds,
         &seed,
     ]));
-    assert!(String::from_utf8_lossy(&output.stdout).ends_with("done\n"));
+    let output = String::from_utf8(output.stdout).unwrap();
+    assert!(output.ends_with("done\n"));
+    let functions = declared::functions(&declared::header());
+    let told = output.lines().filter_map(|line| line.strip_prefix("told ")?.split_once(' '));
+    let unsaid = |(name, status): &(&str, &str)| {
+        let function = functions.iter().find(|function| function.name == *name).unwrap();
+        !function.may_tell(&status.to_uppercase())
+    };
+    let unsaid: Vec<_> = told.clone().filter(unsaid).collect();
+    assert!(unsaid.is_empty(), "the header does not say that these completions are told that: {unsaid:?}");
+    assert!(told.count() > 20, "{output}");
 }
 
 /// For as long as `CHAOS_SECONDS` says: a minute in scripts/test, else 4 s. Its name lets it begin early.
