@@ -90,6 +90,7 @@ typedef struct trill_devices trill_devices;
 typedef struct trill_session_settings trill_session_settings;
 typedef struct trill_session_callbacks trill_session_callbacks;
 typedef struct trill_track trill_track;
+typedef struct trill_attribute trill_attribute;
 typedef struct trill_participant trill_participant;
 typedef struct trill_participants trill_participants;
 typedef struct trill_speaker trill_speaker;
@@ -944,6 +945,10 @@ struct trill_call {
     size_t party_count;
     /** The app's own, as JSON; NULL when none was given. */
     const char *metadata;
+    /** An https URL of a picture of the receiver; NULL when there is none. */
+    const char *receiver_avatar;
+    /** Grows with each change: of two states of one call the one with the greater is the later. */
+    uint64_t revision;
 };
 
 /**
@@ -1833,6 +1838,14 @@ struct trill_track {
     uint32_t height;
 };
 
+/** One of a participant's attributes. */
+struct trill_attribute {
+    /** Never NULL. */
+    const char *name;
+    /** Never NULL; may be empty. */
+    const char *value;
+};
+
 /** One presence of someone in a session. */
 struct trill_participant {
     /** Who it is. Never NULL. */
@@ -1850,6 +1863,9 @@ struct trill_participant {
     float level;
     /** TRILL_QUALITY_*. */
     int32_t quality;
+    /** The app's own, each of them a name and a value; ordered by name. */
+    const trill_attribute *attributes;
+    size_t attribute_count;
 };
 
 /** Everyone in a session. */

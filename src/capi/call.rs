@@ -141,6 +141,10 @@ pub struct trill_call {
     pub party_count: usize,
     /// The app's own, as JSON; NULL when none was given.
     pub metadata: *const c_char,
+    /// An https URL of a picture of the receiver; NULL when there is none.
+    pub receiver_avatar: *const c_char,
+    /// Grows with each change: of two states of one call the one with the greater is the later.
+    pub revision: u64,
 }
 
 /// What can be chosen for a call. Start from TRILL_CALL_OPTIONS_INIT; zero means default.
@@ -493,6 +497,8 @@ impl trill_call {
             party_count: parties.len(),
             parties: arena.array(parties),
             metadata: call.metadata.as_ref().map_or(ptr::null(), |json| arena.string(&json.to_string())),
+            receiver_avatar: arena.optional(call.receiver.avatar.as_deref()),
+            revision: call.revision,
         }
     }
 }

@@ -68,6 +68,18 @@ pub struct trill_participant {
     pub level: f32,
     /// TRILL_QUALITY_*.
     pub quality: i32,
+    /// The app's own, each of them a name and a value; ordered by name.
+    pub attributes: *const trill_attribute,
+    pub attribute_count: usize,
+}
+
+/// One of a participant's attributes.
+#[repr(C)]
+pub struct trill_attribute {
+    /// Never NULL.
+    pub name: *const c_char,
+    /// Never NULL; may be empty.
+    pub value: *const c_char,
 }
 
 /// One who speaks.
@@ -122,6 +134,11 @@ pub unsafe extern "C" fn trill_participants_free(participants: *mut trill_partic
 impl trill_participant {
     pub(super) fn new(participant: &Participant, arena: &mut Arena) -> Self {
         let tracks: Vec<_> = participant.tracks.iter().map(|track| trill_track::new(track, arena)).collect();
+        let attribute = |(name, value): (&String, &String), arena: &mut Arena| trill_attribute {
+            name: arena.string(name),
+            value: arena.string(value),
+        };
+        let attributes: Vec<_> = participant.attributes.iter().map(|pair| attribute(pair, arena)).collect();
         Self {
             identity: arena.string(participant.identity.as_str()),
             id: arena.string(participant.id.as_str()),
@@ -132,6 +149,8 @@ impl trill_participant {
             speaking: participant.speaking.into(),
             level: participant.level,
             quality: quality_number(participant.quality),
+            attribute_count: attributes.len(),
+            attributes: arena.array(attributes),
         }
     }
 }

@@ -167,6 +167,7 @@ static void on_token(void *ud, int32_t status, const trill_session_access *acces
 static void start(phone *p, const trill_call *call) {
     CHECK(call->status == TRILL_CALL_STATUS_ONGOING && call->party_count == 2);
     CHECK(call->metadata != NULL && strcmp(call->metadata, "{\"room\":7}") == 0);
+    CHECK(call->revision > 0 && call->receiver_avatar == NULL);
     strcpy(p->session_id, call->session_id);
     OK(trill_session_token(p->engine, p->session_id, on_token, p, error));
 }

@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -79,6 +80,10 @@ struct Call {
     std::vector<Party> parties;
     /// JSON.
     std::optional<std::string> metadata;
+    /// An https URL.
+    std::optional<std::string> receiver_avatar;
+    /// Of two states of one call the one with the greater is the later.
+    std::uint64_t revision;
 
     explicit Call(const trill_call& from)
         : session_id(from.session_id), initiator(*from.initiator), receiver(detail::text(from.receiver)),
@@ -88,7 +93,8 @@ struct Call {
           started_at(detail::when(from.started_at_ms)), ended_at(detail::when(from.ended_at_ms)),
           duration(from.duration_ms), ended_by(detail::maybe(from.ended_by)),
           end_reason(from.end_reason ? std::optional<EndReason>(static_cast<EndReason>(from.end_reason)) : std::nullopt),
-          parties(detail::list<Party>(from.parties, from.party_count)), metadata(detail::maybe(from.metadata)) {}
+          parties(detail::list<Party>(from.parties, from.party_count)), metadata(detail::maybe(from.metadata)),
+          receiver_avatar(detail::maybe(from.receiver_avatar)), revision(from.revision) {}
 };
 
 /// What a party to an ongoing call starts its session with.
@@ -142,11 +148,16 @@ struct Participant {
     /// 0 to 1, linear.
     float level;
     Quality quality;
+    std::map<std::string, std::string> attributes;
 
     explicit Participant(const trill_participant& from)
         : identity(from.identity), id(detail::text(from.id)), name(detail::text(from.name)),
           metadata(detail::text(from.metadata)), tracks(detail::list<Track>(from.tracks, from.track_count)),
-          speaking(from.speaking != 0), level(from.level), quality(static_cast<Quality>(from.quality)) {}
+          speaking(from.speaking != 0), level(from.level), quality(static_cast<Quality>(from.quality)) {
+        for (std::size_t i = 0; i < from.attribute_count; i++) {
+            attributes.emplace(from.attributes[i].name, from.attributes[i].value);
+        }
+    }
 };
 
 struct Speaker {

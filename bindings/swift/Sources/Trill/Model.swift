@@ -37,6 +37,10 @@ public struct Call: Sendable, Hashable {
     public let parties: [CallParty]
     /// The app's own, as JSON.
     public let metadata: String?
+    /// An https URL of a picture.
+    public let receiverAvatar: String?
+    /// Grows with each change: of two states of one call the one with the greater is the later.
+    public let revision: UInt64
 }
 
 /// One party of a call.
@@ -119,6 +123,8 @@ public struct Participant: Sendable, Hashable {
     /// While speaking, 0 to 1, linear.
     public let level: Float
     public let quality: Quality
+    /// The app's own.
+    public let attributes: [String: String]
 }
 
 /// One published track.

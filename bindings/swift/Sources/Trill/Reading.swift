@@ -36,7 +36,9 @@ extension Call {
             endedBy: text(call.ended_by),
             endReason: call.end_reason == 0 ? nil : EndReason(code: call.end_reason),
             parties: array(call.parties, call.party_count).map { CallParty(raw: $0) },
-            metadata: text(call.metadata)
+            metadata: text(call.metadata),
+            receiverAvatar: text(call.receiver_avatar),
+            revision: call.revision
         )
     }
 }
@@ -103,7 +105,10 @@ extension Participant {
             tracks: array(participant.tracks, participant.track_count).map { Track(raw: $0) },
             isSpeaking: participant.speaking != 0,
             level: participant.level,
-            quality: Quality(code: participant.quality)
+            quality: Quality(code: participant.quality),
+            attributes: Dictionary(
+                array(participant.attributes, participant.attribute_count).map { (textOrEmpty($0.name), textOrEmpty($0.value)) },
+                uniquingKeysWith: { _, last in last })
         )
     }
 }

@@ -40,6 +40,10 @@ data class Call(
     val parties: List<CallParty>,
     /** The app's own, as JSON. */
     val metadata: String?,
+    /** An https URL of a picture. */
+    val receiverAvatar: String?,
+    /** Grows with each change: of two states of one call the one with the greater is the later. */
+    val revision: Long,
 )
 
 /** One party of a call. */
@@ -117,6 +121,8 @@ data class Participant(
     /** While speaking, 0 to 1, linear. */
     val level: Float,
     val quality: Quality,
+    /** The app's own. */
+    val attributes: Map<String, String>,
 )
 
 /** One published track. */

@@ -1,6 +1,7 @@
 package dev.trill
 
 import com.sun.jna.Structure
+import dev.trill.internal.AttributeStruct
 import dev.trill.internal.ABI_VERSION
 import dev.trill.internal.AudioFrameStruct
 import dev.trill.internal.AudioSourceKind
@@ -77,7 +78,7 @@ class HeaderTest {
         ErrorStruct(null), EngineConfigStruct(), EngineCallbacksStruct(), DataStruct(null), EventStruct(null),
         UserStruct(null), PushedCallStruct(null), WakeStruct(null), DeviceStruct(null), DevicesStruct(null),
         CallOptionsStruct(), CallPartyStruct(null), CallStruct(null), SessionAccessStruct(null), SessionSettingsStruct(),
-        SessionCallbacksStruct(), TrackStruct(null), ParticipantStruct(null),
+        SessionCallbacksStruct(), TrackStruct(null), ParticipantStruct(null), AttributeStruct(null),
         ParticipantsStruct(null), SpeakerStruct(null), VideoFrameStruct(), AudioFrameStruct(null), SentTrackStruct(null),
         ReceivedTrackStruct(null), StatisticsStruct(null), CallLogFilterStruct(), CallLogPageStruct(null),
     )

@@ -72,6 +72,8 @@ internal fun readCall(pointer: Pointer): Call = CallStruct(pointer).readAll().le
             )
         },
         metadata = it.metadata.text(),
+        receiverAvatar = it.receiver_avatar.text(),
+        revision = it.revision,
     )
 }
 
@@ -128,6 +130,9 @@ internal fun readParticipant(pointer: Pointer): Participant = ParticipantStruct(
         speaking = it.speaking != 0,
         level = it.level,
         quality = coded(it.quality),
+        attributes = readArray(it.attributes, it.attribute_count, ::AttributeStruct) { attribute ->
+            attribute.name.textOrEmpty() to attribute.value.textOrEmpty()
+        }.toMap(),
     )
 }
 

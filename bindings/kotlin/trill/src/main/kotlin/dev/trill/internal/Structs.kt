@@ -121,7 +121,7 @@ internal class CallPartyStruct(pointer: Pointer?) : Struct(pointer) {
 @Structure.FieldOrder(
     "session_id", "initiator", "receiver", "receiver_name", "receiver_type", "call_type", "category", "status",
     "initiated_at_ms", "started_at_ms", "ended_at_ms", "duration_ms", "ended_by", "end_reason", "parties",
-    "party_count", "metadata",
+    "party_count", "metadata", "receiver_avatar", "revision",
 )
 internal class CallStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var session_id: Pointer? = null
@@ -141,6 +141,8 @@ internal class CallStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var parties: Pointer? = null
     @JvmField var party_count = SizeT()
     @JvmField var metadata: Pointer? = null
+    @JvmField var receiver_avatar: Pointer? = null
+    @JvmField var revision = 0L
 }
 
 @Structure.FieldOrder("outcome", "call")
@@ -270,7 +272,10 @@ internal class TrackStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var height = 0
 }
 
-@Structure.FieldOrder("identity", "id", "name", "metadata", "tracks", "track_count", "speaking", "level", "quality")
+@Structure.FieldOrder(
+    "identity", "id", "name", "metadata", "tracks", "track_count", "speaking", "level", "quality", "attributes",
+    "attribute_count",
+)
 internal class ParticipantStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var identity: Pointer? = null
     @JvmField var id: Pointer? = null
@@ -281,6 +286,14 @@ internal class ParticipantStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var speaking = 0
     @JvmField var level: Float = 0f
     @JvmField var quality = 0
+    @JvmField var attributes: Pointer? = null
+    @JvmField var attribute_count = SizeT()
+}
+
+@Structure.FieldOrder("name", "value")
+internal class AttributeStruct(pointer: Pointer?) : Struct(pointer) {
+    @JvmField var name: Pointer? = null
+    @JvmField var value: Pointer? = null
 }
 
 @Structure.FieldOrder("participants", "participant_count")
