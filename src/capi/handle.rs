@@ -200,20 +200,26 @@ impl Handle {
                 completion.then(drop);
             }
         }
-        session.tell(told);
-        if matches!(event, SessionEvent::Ended { .. }) {
-            self.forget_session(id, &session);
+        if !matches!(event, SessionEvent::Ended { .. }) {
+            return session.tell(told);
         }
+        // Its place is free by then: the app may start the next one of that id in there.
+        self.free_place(id, &session);
+        session.tell(told);
+        session.close();
     }
 
     /// No callback of that session begins after this.
     pub fn forget_session(&self, id: &SessionId, session: &Arc<Session>) {
+        self.free_place(id, session);
+        session.close();
+    }
+
+    fn free_place(&self, id: &SessionId, session: &Arc<Session>) {
         let mut sessions = lock(&self.sessions);
         if sessions.get(id).is_some_and(|now| Arc::ptr_eq(now, session)) {
             sessions.remove(id);
         }
-        drop(sessions);
-        session.close();
     }
 
     /// Calls `done` with the operation's result where events are delivered, or with `shut_down` when the engine is

@@ -263,20 +263,20 @@ impl Engine {
         let (shared, session, url, token) = (self.shared.clone(), session.clone(), url.into(), token.into());
         // At once, not when the task runs: what is asked of the session next finds one that is starting.
         let reserved = shared.reserve(&session);
-        self.spawn(async move {
-            reserved?;
-            shared.start_session(session, url, token, settings).await
-        })
+        self.spawn(async move { shared.start_session(session, reserved?, url, token, settings).await })
     }
 
     /// Leaves a session, also one that is still starting: its start fails with `cancelled`. Takes 2 s at most, also with
     /// the network dead. Errors: `session_not_found`, `timed_out` when what is left of it goes on in the background.
     pub fn end_session(&self, session: &SessionId) -> Completion<()> {
         let (shared, session) = (self.shared.clone(), session.clone());
+        // As above: one of the same id that is started next is another one.
+        let place = shared.place(&session);
         let leaving = self.spawn(async move {
-            let handle = shared.running_soon(&session).await?;
+            let place = place?;
+            let handle = shared.running_soon(&session, place).await?;
             let result = handle.leave().await;
-            shared.forget(&session);
+            shared.forget(&session, place);
             result
         });
         self.spawn(async move {

@@ -10,6 +10,7 @@ use crate::ringing::CallEventKind;
 use crate::ringing::client::LoginState;
 use crate::session::SessionEvent;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
@@ -25,6 +26,8 @@ pub(super) struct Shared {
     /// Told when a session that was starting is running, or is none.
     session_opened: Notify,
     sessions: Mutex<HashMap<SessionId, Slot>>,
+    /// That of the next session.
+    next_place: AtomicU64,
 }
 
 pub(super) enum Login {
@@ -35,10 +38,15 @@ pub(super) enum Login {
 }
 
 /// A session takes its place before it is joined, so that two starts of the same one cannot both succeed.
-enum Slot {
-    Joining,
-    Running(SessionHandle),
+struct Slot {
+    place: Place,
+    /// Nothing while it is starting.
+    running: Option<SessionHandle>,
 }
+
+/// Tells a session from an earlier one of the same id, whose end may still be on its way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place(u64);
 
 impl Shared {
     pub fn new(config: EngineConfig, runtime: Handle, events: EventSender, call_listeners: Arc<CallListeners>) -> Self {
@@ -51,36 +59,44 @@ impl Shared {
             login_decided: Notify::new(),
             session_opened: Notify::new(),
             sessions: Mutex::default(),
+            next_place: AtomicU64::new(0),
         }
     }
 
     /// Takes the place of a session that [`Self::start_session`] is to start. Errors: `already_joined`.
-    pub fn reserve(&self, session: &SessionId) -> Result<()> {
+    pub fn reserve(&self, session: &SessionId) -> Result<Place> {
         let mut sessions = self.sessions();
         if sessions.contains_key(session) {
             return Err(ErrorCode::AlreadyJoined.into());
         }
-        sessions.insert(session.clone(), Slot::Joining);
-        Ok(())
+        let place = Place(self.next_place.fetch_add(1, Relaxed));
+        sessions.insert(session.clone(), Slot { place, running: None });
+        Ok(place)
+    }
+
+    /// The one of that id at this moment. Errors: `session_not_found`.
+    pub fn place(&self, session: &SessionId) -> Result<Place> {
+        self.sessions().get(session).map(|slot| slot.place).ok_or_else(|| ErrorCode::SessionNotFound.into())
     }
 
     /// Its place is reserved.
     pub async fn start_session(
         self: Arc<Self>,
         session: SessionId,
+        place: Place,
         url: String,
         token: String,
         settings: SessionSettings,
     ) -> Result<()> {
         let (engine, id, runtime) = (Arc::downgrade(&self), session.clone(), self.runtime.clone());
-        let told = move |told| on_session_told(&engine, &id, told);
+        let told = move |told| on_session_told(&engine, &id, place, told);
         // Files and devices are opened in there: that may block.
         let started = tokio::task::spawn_blocking(move || session::start(&url, &token, settings, told, &runtime));
         let result = match started.await {
             Ok(Ok(handle)) => {
                 // Its end may have been told already; then there is no place to take.
-                if let Some(slot) = self.sessions().get_mut(&session) {
-                    *slot = Slot::Running(handle.clone());
+                if let Some(slot) = self.sessions().get_mut(&session).filter(|slot| slot.place == place) {
+                    slot.running = Some(handle.clone());
                 }
                 self.session_opened.notify_waiters();
                 handle.joined().await
@@ -89,7 +105,7 @@ impl Shared {
             Err(_) => Err(ErrorCode::ShutDown.into()),
         };
         if result.is_err() {
-            self.forget(&session);
+            self.forget(&session, place);
         }
         result
     }
@@ -117,38 +133,38 @@ impl Shared {
     }
 
     pub fn running(&self, session: &SessionId) -> Result<SessionHandle> {
-        match self.sessions().get(session) {
-            Some(Slot::Running(handle)) => Ok(handle.clone()),
-            Some(Slot::Joining) | None => Err(ErrorCode::SessionNotFound.into()),
-        }
+        let running = self.sessions().get(session).and_then(|slot| slot.running.clone());
+        running.ok_or_else(|| ErrorCode::SessionNotFound.into())
     }
 
     /// [`Self::running`], after a start that is opening its files and devices.
-    pub async fn running_soon(&self, session: &SessionId) -> Result<SessionHandle> {
+    pub async fn running_soon(&self, session: &SessionId, place: Place) -> Result<SessionHandle> {
         loop {
             let mut opened = std::pin::pin!(self.session_opened.notified());
             // From here on no word is missed.
             opened.as_mut().enable();
-            match self.sessions().get(session) {
-                Some(Slot::Running(handle)) => return Ok(handle.clone()),
-                Some(Slot::Joining) => {}
+            match self.sessions().get(session).filter(|slot| slot.place == place) {
+                Some(Slot { running: Some(handle), .. }) => return Ok(handle.clone()),
+                Some(Slot { running: None, .. }) => {}
                 None => return Err(ErrorCode::SessionNotFound.into()),
             }
             opened.await;
         }
     }
 
-    pub fn forget(&self, session: &SessionId) {
-        self.sessions().remove(session);
+    pub fn forget(&self, session: &SessionId, place: Place) {
+        let mut sessions = self.sessions();
+        if sessions.get(session).is_some_and(|slot| slot.place == place) {
+            sessions.remove(session);
+        }
+        drop(sessions);
         self.session_opened.notify_waiters();
     }
 
     pub async fn leave_all(&self) {
         let sessions = std::mem::take(&mut *self.sessions());
-        let leaving = sessions.into_values().filter_map(|slot| match slot {
-            Slot::Running(handle) => Some(async move { handle.leave().await.ok() }),
-            Slot::Joining => None,
-        });
+        let running = sessions.into_values().filter_map(|slot| slot.running);
+        let leaving = running.map(|handle| async move { handle.leave().await.ok() });
         let client = std::mem::replace(&mut *self.login(), Login::Out);
         let log_out = async {
             if let Login::In(client) = client {
@@ -191,10 +207,10 @@ pub(super) fn on_ring_event(engine: &Weak<Shared>, event: RingEvent) {
     }
 }
 
-fn on_session_told(engine: &Weak<Shared>, session: &SessionId, told: Told) {
+fn on_session_told(engine: &Weak<Shared>, session: &SessionId, place: Place, told: Told) {
     let Some(shared) = engine.upgrade() else { return };
     if matches!(told, Told::Event(SessionEvent::Ended { .. })) {
-        shared.forget(session);
+        shared.forget(session, place);
     }
     let session = session.clone();
     shared.events.send(match told {

@@ -50,6 +50,21 @@ fn a_session_that_is_starting_can_be_ended() {
 }
 
 #[test]
+fn an_end_is_that_of_the_session_there_was_not_of_the_next_with_its_id() {
+    let (engine, _events) = Engine::with_queue(EngineConfig::default()).unwrap();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", silent.local_addr().unwrap());
+    for _ in 0..20 {
+        let nothing = engine.end_session(&session());
+        let started = engine.start_session(&session(), &url, "token", SessionSettings::default());
+        assert_eq!(nothing.wait().unwrap_err().code(), ErrorCode::SessionNotFound);
+        let ended = engine.end_session(&session());
+        assert_eq!(ended.wait(), Ok(()));
+        assert_eq!(started.wait().unwrap_err().code(), ErrorCode::Cancelled);
+    }
+}
+
+#[test]
 fn wrong_settings_are_refused() {
     for worker_threads in [0, 17] {
         let config = EngineConfig { worker_threads, ..EngineConfig::default() };

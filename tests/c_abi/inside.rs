@@ -130,6 +130,22 @@ fn a_session_can_be_ended_inside_each_of_its_callbacks() {
 }
 
 #[test]
+fn who_is_left_alone_for_as_long_as_the_settings_say_is_out_with_that_reason() {
+    let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
+    let program = compile(folder.path(), "alone.c", &["-fsanitize=address,undefined", "-fno-sanitize-recover"]);
+    let room = SessionId::new("room").unwrap();
+    let attributes = [("desk", "4"), ("mood", "")].map(|(name, value)| (name.into(), value.into()));
+    let tokens = ["alice", "bob"].map(|who| {
+        let who = ParticipantIdentity::new(who).unwrap();
+        let token =
+            SessionToken { attributes: attributes.clone().into(), ..SessionToken::for_call(who, String::new(), &room) };
+        token.mint(&ApiKey::new("test", SECRET).unwrap(), UnixMillis::now(), Duration::from_secs(600))
+    });
+    let output = run(Command::new(program).arg(&host.url).args(tokens));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "alone\n");
+}
+
+#[test]
 fn a_listener_can_remove_itself_and_log_out_inside_each_of_its_functions() {
     let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
     let program = compile(folder.path(), "listeners.c", &["-fsanitize=address,undefined", "-fno-sanitize-recover"]);
