@@ -398,6 +398,46 @@ fn a_load_of_calls_is_made_and_measured() {
 }
 
 #[test]
+fn a_load_of_sessions_is_forwarded_and_measured() {
+    let server = server();
+    let load = ["load", "session", "--dev", "--server", &server.url, "--json"];
+    let people = ["--rooms", "2", "--publishers", "2", "--subscribers", "3", "--rate", "60", "--duration", "2s"];
+    let pid = server.process.child.id().to_string();
+    let output = run(&[&load[..], &people, &["--pid", &pid]].concat());
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+    let figure = |name: &str| report[name].as_u64().unwrap_or_else(|| panic!("no {name}: {report}"));
+    assert_eq!((figure("rooms"), figure("publishers"), figure("subscribers")), (2, 4, 6), "{report}");
+    // 2 rooms with 2 publishers of 60 packets a second each, for 2 s; each packet goes to 3 subscribers.
+    let published = figure("packets_published");
+    assert!((400..=560).contains(&published), "{report}");
+    assert_eq!(figure("packets_due"), published * 3, "{report}");
+    // On a busy machine a packet may be lost where the kernel's buffers are small; retransmission repairs most of it.
+    assert!(figure("packets_forwarded") * 100 >= figure("packets_due") * 98, "{report}");
+    let delay = &report["added_delay_ms"];
+    assert!(delay["p50"].as_f64() > Some(0.0) && delay["p99"].as_f64() >= delay["p50"].as_f64(), "{report}");
+    assert!(report["server"]["cpu_us_per_packet"].as_f64() > Some(0.0), "{report}");
+    assert!(report["server"]["memory_end"].as_u64() > Some(1_000_000), "{report}");
+    assert_eq!(report["failures"], serde_json::json!({}), "{report}");
+
+    let full = refusal(&[&load[..], &["--subscribers", "120", "--pid", &pid]].concat());
+    assert!(full.contains("room_full") || full.contains("too_many_requests"), "{full}");
+    assert!(full.contains("TRILL_LIMITS__"), "it says what to do: {full}");
+}
+
+#[test]
+fn a_load_of_sessions_that_cannot_be_made_is_refused_with_the_reason() {
+    let said = |more: &[&str]| refusal(&[&["load", "session", "--server", "http://127.0.0.1:1"], more].concat());
+    assert!(said(&["--dev"]).contains("server_unreachable"), "nobody is there");
+    assert!(said(&[]).contains("--api-key"), "a key is needed");
+    assert!(said(&["--dev", "--bytes", "37"]).contains("38"));
+    assert!(said(&["--dev", "--duration", "999ms"]).contains("--duration"));
+    let too_much = said(&["--dev", "--rooms", "100", "--subscribers", "1000", "--rate", "5000"]);
+    assert!(too_much.contains("--rate") && too_much.contains("500000000"), "{too_much}");
+    let elsewhere = refusal(&["load", "session", "--dev", "--server", "http://192.0.2.1:7880"]);
+    assert!(elsewhere.contains("--not-loopback"), "{elsewhere}");
+}
+
+#[test]
 fn a_load_that_would_go_elsewhere_or_has_too_few_files_is_refused() {
     let elsewhere = refusal(&["load", "ring", "--dev", "--server", "http://192.0.2.1:7880"]);
     assert!(elsewhere.contains("--not-loopback"), "{elsewhere}");

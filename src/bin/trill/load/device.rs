@@ -1,17 +1,14 @@
 //! One device of the load, leaner than an engine so that many fit beside the server, and the board on which all of them
 //! write what they saw.
 
+use super::target::{Socket, connect, refused};
 use futures_util::{SinkExt, StreamExt};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio_tungstenite::tungstenite::http::StatusCode;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
 use trill::base::{DeviceId, Error, ErrorCode, RequestId, Result, SessionId, Uid};
 use trill::ringing::wire::{
     Answer, ClientMessage, Command, Hello, Initiate, Request, RequestMessage, Response, ServerMessage, SessionRef,
@@ -20,13 +17,8 @@ use trill::ringing::wire::{
 use trill::ringing::{CallEvent, CallEventKind, CallStatus, CallType};
 use url::Url;
 
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
-
 /// How long a login may take.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
-
-/// What a socket reads at a time: the messages are small, and the devices many.
-const READ_BUFFER: usize = 4096;
 
 pub struct Settings {
     pub index: usize,
@@ -137,20 +129,9 @@ impl Board {
 
 /// Connects and says hello; returns when it is logged in.
 pub async fn log_in(settings: &Settings) -> Result<Socket> {
-    let unreachable = |e: WsError| {
-        if let WsError::Http(answer) = &e
-            && answer.status() == StatusCode::TOO_MANY_REQUESTS
-        {
-            let text = "the server takes no more logins from one address: raise its limits.address_logins_per_second \
-                        for the time of the load (TRILL_LIMITS__ADDRESS_LOGINS_PER_SECOND)";
-            return Error::new(ErrorCode::TooManyRequests, text);
-        }
-        Error::new(ErrorCode::ServerUnreachable, format!("cannot connect to {}: {e}", settings.url))
-    };
+    let unreachable = |e: WsError| refused(&settings.url, &e);
     let login = async {
-        let config = WebSocketConfig::default().read_buffer_size(READ_BUFFER);
-        let (mut socket, _) =
-            connect_async_with_config(settings.url.as_str(), Some(config), true).await.map_err(unreachable)?;
+        let mut socket = connect(&settings.url, settings.url.as_str()).await?;
         let hello = ClientMessage::Hello(Hello {
             version: VERSION,
             token: settings.token.clone(),

@@ -3,6 +3,8 @@
 mod device;
 mod figures;
 mod ring;
+mod session;
+mod target;
 mod usage;
 
 use clap::{Args, Subcommand};
@@ -18,12 +20,14 @@ pub struct LoadCommand {
 #[derive(Subcommand)]
 enum Kind {
     Ring(ring::RingCommand),
+    Session(session::SessionCommand),
 }
 
 impl LoadCommand {
     pub fn run(self) -> Result<()> {
         match self.kind {
             Kind::Ring(command) => command.run(),
+            Kind::Session(command) => command.run(),
         }
     }
 }

@@ -2,13 +2,12 @@
 
 use super::device::{self, Board};
 use super::figures::{Quantiles, Report, Server};
+use super::target::{Target, bar};
 use super::usage::{Source, Usage};
 use crate::files;
 use crate::keys::KeyOptions;
 use crate::output;
 use clap::Args;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use std::net::ToSocketAddrs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -39,9 +38,8 @@ const OTHER_FILES: u64 = 64;
 /// that falls behind cannot hide it. Users are named load-0, load-1, ...; they and their calls stay in the server's store.
 #[derive(Args)]
 pub struct RingCommand {
-    /// The server; one on this machine, unless --not-loopback is given
-    #[arg(long, env = "TRILL_SERVER", default_value = "http://127.0.0.1:7880")]
-    server: String,
+    #[command(flatten)]
+    target: Target,
     #[command(flatten)]
     keys: KeyOptions,
     /// Devices that are connected, each of a user of its own, 2-20000
@@ -59,12 +57,6 @@ pub struct RingCommand {
     /// Logins under way at a time
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=1024))]
     logins: u16,
-    /// The server's process on this machine: its CPU and memory are read from the system instead of from /metrics
-    #[arg(long)]
-    pid: Option<u32>,
-    /// The server is not on this machine, is mine, and may be loaded
-    #[arg(long)]
-    not_loopback: bool,
     /// Print one JSON object instead of progress and a table
     #[arg(long)]
     json: bool,
@@ -73,7 +65,7 @@ pub struct RingCommand {
 impl RingCommand {
     pub fn run(self) -> Result<()> {
         output::start_log(self.json, "trill=warn");
-        let url = self.url()?;
+        let url = self.target.url("/v1/ring")?;
         let key = self.keys.key()?;
         if self.duration > Duration::from_secs(600) || self.talk > Duration::from_secs(60) {
             return Err(Error::new(ErrorCode::InvalidArgument, "--duration is 10m at most, --talk 1m"));
@@ -93,26 +85,8 @@ impl RingCommand {
         Ok(())
     }
 
-    /// The WebSocket's URL. Errors: `invalid_argument`, also for a server elsewhere without leave.
-    fn url(&self) -> Result<Url> {
-        let bad = |what: String| Error::new(ErrorCode::InvalidArgument, format!("--server {:?} {what}", self.server));
-        let text = self.server.replacen("http", "ws", usize::from(self.server.starts_with("http")));
-        let mut url = Url::parse(&text).map_err(|e| bad(e.to_string()))?;
-        if url.scheme() != "ws" {
-            return Err(bad("must be http:// or ws://: measure behind the TLS proxy".into()));
-        }
-        let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(80));
-        let host = host.trim_matches(['[', ']']);
-        let addresses = (host, port).to_socket_addrs().map_err(|e| bad(format!("has no address: {e}")))?;
-        if !self.not_loopback && addresses.into_iter().any(|address| !address.ip().is_loopback()) {
-            return Err(bad("is not on this machine; --not-loopback if it is yours and may be loaded".into()));
-        }
-        url.set_path("/v1/ring");
-        Ok(url)
-    }
-
     async fn load(&self, url: &Url, key: &ApiKey) -> Result<Report> {
-        let source = Source::new(self.pid, url);
+        let source = Source::new(self.target.pid, url);
         let before = source.read().await?;
         let pairs = self.devices as usize / 2;
         let (board, mut free) = Board::new(pairs);
@@ -166,7 +140,7 @@ impl RingCommand {
         stopped: &watch::Receiver<bool>,
         devices: &mut JoinSet<()>,
     ) -> Result<Vec<mpsc::Sender<Instant>>> {
-        let bar = self.bar(self.devices.into(), "logging in");
+        let bar = bar(self.devices.into(), "logging in", self.json);
         let (logins, now) = (Arc::new(Semaphore::new(self.logins.into())), UnixMillis::now());
         let (told, mut results) = mpsc::unbounded_channel();
         let mut starts = Vec::new();
@@ -207,7 +181,7 @@ impl RingCommand {
         starts: &[mpsc::Sender<Instant>],
         free: &mut mpsc::UnboundedReceiver<usize>,
     ) -> (u64, u64) {
-        let bar = self.bar(self.duration.as_secs(), "calling");
+        let bar = bar(self.duration.as_secs(), "calling", self.json);
         let (begin, all) = (Instant::now(), (self.duration.as_secs_f64() * f64::from(self.rate)) as u64);
         let mut tick = tokio::time::interval(Duration::from_millis(1));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
@@ -232,17 +206,6 @@ impl RingCommand {
         }
         bar.finish_and_clear();
         (due, held_back)
-    }
-
-    fn bar(&self, length: u64, what: &'static str) -> ProgressBar {
-        let bar = ProgressBar::new(length).with_message(what);
-        if self.json {
-            bar.set_draw_target(ProgressDrawTarget::hidden());
-        }
-        if let Ok(style) = ProgressStyle::with_template("{msg:>10} {wide_bar} {pos}/{len}  {elapsed}") {
-            bar.set_style(style);
-        }
-        bar
     }
 }
 
