@@ -79,7 +79,7 @@ mod tests {
             assert_eq!(Stamp::read(&payload), Some(stamp));
             let (descriptor, frame) = Descriptor::parse(&payload).unwrap();
             assert_eq!(descriptor.begins_frame(), first);
-            assert_eq!(first && is_key_frame(frame), key, "a key frame");
+            assert_eq!(first && is_key_frame(frame), first && key, "a key frame");
         }
     }
 
