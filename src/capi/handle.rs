@@ -215,7 +215,8 @@ impl Handle {
         session.close();
     }
 
-    fn free_place(&self, id: &SessionId, session: &Arc<Session>) {
+    /// Another session may begin under that id; of this one nothing is closed yet.
+    pub fn free_place(&self, id: &SessionId, session: &Arc<Session>) {
         let mut sessions = lock(&self.sessions);
         if sessions.get(id).is_some_and(|now| Arc::ptr_eq(now, session)) {
             sessions.remove(id);

@@ -81,9 +81,13 @@ pub unsafe extern "C" fn trill_session_start(
         let (begun, told) = (session.clone(), user_data);
         let promised = handle.complete(completion, move |result| {
             let failed = result.is_err();
-            answer_nothing(result, user_data, done);
+            // Its place is free by then: the app may try again under that id in there.
             if failed && let Some(handle) = owner.upgrade() {
-                handle.forget_session(&id, &session);
+                handle.free_place(&id, &session);
+            }
+            answer_nothing(result, user_data, done);
+            if failed {
+                session.close();
             }
         });
         promised.or_else(|gone| {

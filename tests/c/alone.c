@@ -1,6 +1,6 @@
 /*
  * Two are in a room; when one has left, the other is alone for as long as it has set, and out then. One that comes where nobody
- * is, the same. usage: alone URL ALICES_TOKEN BOBS_TOKEN
+ * is, the same. One whose start failed tries again in the answer. usage: alone URL ALICES_TOKEN BOBS_TOKEN
  */
 #include "check.h"
 
@@ -10,7 +10,7 @@ typedef struct member {
 
 static const char *url, *alices_token, *bobs_token;
 static trill_engine *alices, *bobs;
-static member alice, bob, again, once, twice;
+static member alice, bob, again, once, twice, retried;
 
 static void on_done(void *ud, int32_t status, const trill_error *error) {
     CHECK(status == TRILL_STATUS_OK && error == NULL);
@@ -69,6 +69,12 @@ static void start(trill_engine *e, const char *token, member *who, uint32_t limi
     OK(trill_session_start(e, "room", url, token, &settings, &callbacks, on_done, &who->started, error));
 }
 
+/* Tries again under the same id at once, with a token that is one. */
+static void try_again(void *ud, int32_t status, const trill_error *error) {
+    CHECK(ud == NULL && status == TRILL_STATUS_TOKEN_MALFORMED && error != NULL);
+    start(alices, alices_token, &retried, 0);
+}
+
 int main(int argc, char **argv) {
     trill_engine_callbacks callbacks = TRILL_ENGINE_CALLBACKS_INIT;
     trill_participants *participants = NULL;
@@ -96,6 +102,8 @@ int main(int argc, char **argv) {
     wait_for("the next one", &twice.connected, 1);
     OK(trill_session_participants(bobs, "room", &participants, error));
     CHECK(participants->participant_count == 1 && trill_participants_free(participants) == TRILL_STATUS_OK);
+    OK(trill_session_start(alices, "room", url, "no token", NULL, NULL, try_again, NULL, error));
+    wait_for("the one after a start that failed", &retried.connected, 1);
     CHECK(trill_engine_free(alices) == TRILL_STATUS_OK && trill_engine_free(bobs) == TRILL_STATUS_OK);
     printf("alone\n");
     return 0;
