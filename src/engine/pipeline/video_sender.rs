@@ -30,7 +30,7 @@ const MAX_KEY_FRAME_INTERVAL: Duration = Duration::from_secs(3);
 /// A frame of more than so many times the mean is sent at so many times the bitrate, within this time.
 const LARGE_FRAME: u64 = 3;
 const PACE: f64 = 2.5;
-const MAX_PACING: Duration = Duration::from_millis(200);
+const MAX_PACING: Duration = Duration::from_millis(100);
 /// A source whose timestamps run so far from real time is taken to have begun anew.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(200);
 
@@ -235,7 +235,7 @@ impl Pipeline {
         set(&self.stats.height, sent_size.1.into());
 
         let timestamp = self.first_timestamp.wrapping_add(RtpClock::VIDEO.ticks(time) as u32);
-        let (sequence, out, stats) = (&mut self.sequence, &self.out, &self.stats);
+        let (sequence, out, stats, control) = (&mut self.sequence, &self.out, &self.stats, &self.control);
         let (mut complete, mut open) = (true, true);
         let pace_bps = pace_bps(encoded.data.len(), self.bitrate_bps, self.settings.max_fps);
         self.packetizer.packetize(encoded.data, |payload, marker| {
@@ -253,7 +253,7 @@ impl Pipeline {
                 }
                 Err(TrySendError::Closed(_)) => open = false,
             }
-            if let Some(pace_bps) = pace_bps.filter(|_| !marker) {
+            if let Some(pace_bps) = pace_bps.filter(|_| !marker && open && !control.is_muted()) {
                 std::thread::sleep(Duration::from_secs(8) * bytes as u32 / pace_bps);
             }
         });
@@ -324,7 +324,7 @@ mod tests {
         assert_eq!(key_frame_interval(9_000, 240_000), Duration::from_millis(1200));
         assert_eq!(key_frame_interval(90_000, 240_000), MAX_KEY_FRAME_INTERVAL);
         assert_eq!(pace_bps(6_000, 1_500_000, 30), None, "an ordinary frame");
-        assert_eq!(pace_bps(9_000, 240_000, 30), Some(600_000), "120 ms");
-        assert_eq!(pace_bps(40_000, 240_000, 30), Some(1_600_000), "at most 200 ms");
+        assert_eq!(pace_bps(6_000, 240_000, 30), Some(600_000), "80 ms");
+        assert_eq!(pace_bps(40_000, 240_000, 30), Some(3_200_000), "at most 100 ms");
     }
 }

@@ -124,9 +124,9 @@ impl Layers {
         self.layers.iter().all(|layer| layer.rid.is_none())
     }
 
-    /// The stream of a track that is plain.
-    pub fn plain_stream(&self) -> Option<Ssrc> {
-        self.layers.iter().find(|layer| layer.rid.is_none()).map(|layer| layer.ssrc)
+    /// A stream of it, the one that is plain if there is one.
+    pub fn any_stream(&self) -> Option<Ssrc> {
+        self.layers.iter().min_by_key(|layer| layer.rid.is_some()).map(|layer| layer.ssrc)
     }
 
     /// What comes in of it now, in bits a second.

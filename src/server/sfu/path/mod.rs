@@ -70,6 +70,8 @@ const SLIGHT_GROWTH: f64 = 0.05;
 const UNUSED_FACTOR: f64 = 1.5;
 const UNUSED_BPS: f64 = 50_000.0;
 const UNUSED_FOR: Duration = Duration::from_secs(4);
+/// Nobody needs more than this: a limit above it is none.
+const MOST_BPS: f64 = 20e6;
 
 /// What str0m's statistics tell of a connection at one time.
 #[derive(Clone, Copy, Debug)]
@@ -136,7 +138,7 @@ impl Limit {
 }
 
 impl Path {
-    /// What it carries, in bits a second with all headers; `None`: nothing has shown a limit.
+    /// What it carries, in bits a second, without the headers of UDP and IP; `None`: nothing has shown a limit.
     pub fn limit_bps(&self) -> Option<u64> {
         self.limit.map(|limit| limit.bps as u64)
     }
@@ -161,7 +163,7 @@ impl Path {
 
     /// `paused`: pictures are held back, as there is no room for them.
     pub fn reported(&mut self, now: Instant, report: Report, paused: bool) {
-        let before = self.reports.back().map(|(at, _)| *at);
+        let (before, before_that) = self.reports.back().copied().unzip();
         self.reports.push_back((now, report));
         while self.reports.get(1).is_some_and(|(at, _)| now.saturating_duration_since(*at) >= WINDOW + LONGEST_WAIT) {
             self.reports.pop_front();
@@ -174,7 +176,12 @@ impl Path {
         let is_overrun = self.limit.is_some_and(|limit| rate > limit.bps * OVERRUN);
         self.overrun_since = self.overrun_since.or(Some(now)).filter(|_| is_overrun);
         let is_queued = self.queue.is_standing();
-        let Some(loss) = self.loss_to_judge(now, report.loss, is_queued) else {
+        // With feedback as late as that nothing is known of the loss of the last second, and all the more of the queue. (What is
+        // told again is no news.)
+        let is_late = report.round_trip.is_some_and(|round_trip| {
+            round_trip >= WINDOW && before_that.is_none_or(|before| before.round_trip != Some(round_trip))
+        });
+        let Some(loss) = self.loss_to_judge(now, report.loss.or(is_late.then_some(0.0)), is_queued) else {
             self.is_free = false;
             return;
         };
@@ -290,6 +297,9 @@ impl Path {
         let most = if paused { f64::INFINITY } else { UNUSED_FACTOR * self.rate + UNUSED_BPS };
         if grown < most {
             (limit.bps, limit.unused_since) = (grown, None);
+            if grown > MOST_BPS {
+                self.limit = None;
+            }
             return;
         }
         limit.bps = limit.bps.max(most);

@@ -91,7 +91,8 @@ impl Sim {
             let jitter = self.jitter.mul_f64(self.random.random_range(0.0..=1.0));
             let report = Report {
                 sent: (self.sent / 8.0) as u64,
-                loss: (!self.is_down).then_some((lost / sent) as f32),
+                // Of the last second nothing is reported yet when reports come later than that.
+                loss: (!self.is_down && BASE + self.waited < WINDOW).then_some((lost / sent) as f32),
                 round_trip: Some(BASE + self.waited + jitter),
             };
             self.path.reported(self.now, report, false);
@@ -184,4 +185,13 @@ fn a_publisher_that_does_not_follow_is_noticed() {
     assert!(sim.path.is_overrun(sim.now), "{:?}", sim.path.limit_bps());
     let limit = sim.path.limit_bps().unwrap();
     assert!((100_000..320_000).contains(&limit), "{limit}");
+
+    // And where it is only ever seen that packets come seconds late.
+    let mut sim = Sim::new(1.5e6);
+    sim.follows_after = None;
+    sim.jitter = Duration::from_millis(30);
+    sim.run(5);
+    (sim.capacity, sim.longest_queue) = (100e3, 500e3);
+    sim.run(10);
+    assert!(sim.path.is_overrun(sim.now), "{:?}", sim.path.limit_bps());
 }

@@ -67,6 +67,11 @@ struct Wanted {
 }
 
 impl Wanted {
+    /// The rate of the layer that is sent now.
+    fn now(&self) -> Option<u64> {
+        self.demand.rates.get(self.demand.current?).copied()
+    }
+
     fn lowest(&self) -> u64 {
         self.rungs.first().map_or(0, |rung| rung.rate)
     }
@@ -86,8 +91,7 @@ impl Room {
     /// What became of what was sent to a subscriber.
     pub(super) fn path_reported(&mut self, now: Instant, key: ParticipantKey, report: Report) {
         let Some(participant) = self.participants.get_mut(&key) else { return };
-        let paused = participant.subscriptions.values().any(|subscription| subscription.allowed == Allowed::Nothing);
-        participant.path.reported(now, report, paused);
+        participant.path.reported(now, report, participant.holds_back);
     }
 
     /// Gives a subscriber of each video track what its connection carries.
@@ -112,7 +116,8 @@ impl Room {
                 let paused = subscription.allowed == Allowed::Nothing;
                 let is_plain = track.layers.is_plain();
                 // What arrives is not taken away, and a picture of one layer is made smaller by its publisher first.
-                let fails = if is_plain { participant.path.is_overrun(now) } else { arrives.is_none() };
+                let exceeds = rungs.first().is_some_and(|rung| limit.is_some_and(|limit| rung.rate > limit));
+                let fails = if is_plain { exceeds && participant.path.is_overrun(now) } else { arrives.is_none() };
                 let settled = now.saturating_duration_since(subscription.since) >= SETTLED_AFTER;
                 let pausable = settled && (paused || fails);
                 video.push(Wanted {
@@ -125,11 +130,13 @@ impl Room {
         }
         // The larger a picture is wanted the earlier it comes; subscriptions of one size keep their order.
         video.sort_by_key(|wanted| std::cmp::Reverse(wanted.rungs.len()));
-        let usable = |carried: u64| (carried * USABLE / 100).saturating_sub(audio);
-        // Layers to choose from: the estimate says which fits. A picture of one layer is sent until it proves too much.
-        let estimate = participant.estimate.map(|estimate| estimate.max(arrives.unwrap_or(0)));
-        let estimate = estimate.filter(|_| video.iter().any(|wanted| !wanted.is_plain));
-        let budget = estimate.into_iter().chain(limit).min().map(usable);
+        let usable = |carried: u64| (carried.saturating_mul(USABLE) / 100).saturating_sub(audio);
+        // Layers to choose from: the estimate says which fits, but those that arrive do. A picture of one layer is sent until
+        // it proves too much.
+        let sent: u64 = video.iter().filter(|wanted| !wanted.demand.paused).filter_map(Wanted::now).sum();
+        let floor = if arrives.is_some() { sent } else { 0 };
+        let estimate = participant.estimate.filter(|_| video.iter().any(|wanted| !wanted.is_plain));
+        let budget = estimate.map(|estimate| usable(estimate).max(floor)).into_iter().chain(limit.map(usable)).min();
         self.note_carried(key, limit.map(usable), &video);
         let demands: Vec<Demand> = video.iter().map(|wanted| wanted.demand.clone()).collect();
         let given = allocate(budget, &demands);
@@ -176,6 +183,7 @@ impl Room {
             }
         }
         participant.allocated = allocated;
+        participant.holds_back = given.contains(&None);
         participant.subscriber.want_bitrate(next, desired);
         let info = |(track, state): &(TrackKey, StreamState)| {
             let track = self.tracks.get(track)?;

@@ -7,6 +7,7 @@ use livekit_protocol::SignalTarget;
 use std::time::{Duration, Instant};
 use str0m::bwe::Bitrate;
 use str0m::media::MediaKind;
+use str0m::rtp::Ssrc;
 
 /// No picture is asked to become smaller than this, in bits a second: then it is paused for who cannot take it.
 const LEAST_PICTURE: u64 = 60_000;
@@ -22,18 +23,18 @@ const NO_LIMIT: u64 = 100_000_000;
 #[derive(Debug, Default)]
 pub(super) struct Told {
     last: Option<(Instant, Option<u64>)>,
-    limited: Option<Instant>,
+    /// There was a limit, and it has not been taken back for long enough.
+    limited: bool,
+    taken_back: Option<Instant>,
 }
 
 impl Told {
-    /// Whether to tell that now: when it has changed, or was told some time ago.
+    /// Whether to tell that now: when it has changed, or was told some time ago. It is told then.
     fn is_due(&mut self, now: Instant, limit: Option<u64>) -> bool {
         if limit.is_some() {
-            self.limited = Some(now);
+            (self.limited, self.taken_back) = (true, None);
         }
-        if self.limited.is_none_or(|at| now.saturating_duration_since(at) >= TAKE_BACK) {
-            return false;
-        }
+        self.limited &= self.taken_back.is_none_or(|at| now.saturating_duration_since(at) < TAKE_BACK);
         let due = self.last.is_none_or(|(at, told)| {
             let differs = match (told, limit) {
                 (Some(told), Some(limit)) => told.abs_diff(limit) > told / 20,
@@ -41,10 +42,14 @@ impl Told {
             };
             differs || now.saturating_duration_since(at) >= REPEAT
         });
-        if due {
-            self.last = Some((now, limit));
+        if !self.limited || !due {
+            return false;
         }
-        due
+        self.last = Some((now, limit));
+        if limit.is_none() {
+            self.taken_back.get_or_insert(now);
+        }
+        true
     }
 }
 
@@ -55,8 +60,9 @@ impl Room {
         for key in keys {
             let Some((limit, ssrc)) = self.publisher_limit(now, key) else { continue };
             let Some(participant) = self.participants.get_mut(&key) else { continue };
-            if participant.told_limit.is_due(now, limit)
+            if participant.publisher.is_connected()
                 && let Some(stream) = participant.publisher.rtc().direct_api().stream_rx(&ssrc)
+                && participant.told_limit.is_due(now, limit)
             {
                 stream.request_remb(Bitrate::bps(limit.unwrap_or(NO_LIMIT)));
                 if participant.publisher.queue() {
@@ -66,29 +72,27 @@ impl Room {
         }
     }
 
-    /// The limit of all that a participant publishes, and the stream to tell it of; `None` when it publishes no picture of one
-    /// layer.
-    fn publisher_limit(&self, now: Instant, key: ParticipantKey) -> Option<(Option<u64>, str0m::rtp::Ssrc)> {
+    /// The limit of all that a participant publishes, and a stream to tell it of; `None` when it publishes no picture.
+    fn publisher_limit(&self, now: Instant, key: ParticipantKey) -> Option<(Option<u64>, Ssrc)> {
         let participant = self.participants.get(&key)?;
-        let (mut audio, mut video, mut is_limited, mut ssrc) = (0, 0, true, None);
+        let (mut all, mut is_limited, mut holds_back, mut ssrc) = (0, false, false, None);
         for track_key in participant.sections.values() {
             let Some(track) = self.tracks.get(track_key) else { continue };
             let sent = track.layers.rate(now);
             if track.kind == MediaKind::Audio {
-                audio += sent;
+                all += sent;
                 continue;
             }
-            ssrc = ssrc.or(track.layers.plain_stream());
+            ssrc = ssrc.or(track.layers.any_stream());
             let carried =
                 |subscriber: &ParticipantKey| self.participants.get(subscriber)?.subscriptions.get(track_key)?.carried;
             let least = track.subscribers.iter().filter_map(carried).min().filter(|_| track.layers.is_plain());
-            match least {
-                Some(least) => video += least.max(LEAST_PICTURE),
-                // REMB is of the whole connection: it must not hold back what needs no limit.
-                None => is_limited &= sent == 0,
-            }
+            is_limited |= least.is_some();
+            // REMB is of the whole connection: what needs no limit has room to grow, and layers would be held back.
+            holds_back |= sent > 0 && !track.layers.is_plain();
+            all += least.map_or(sent + sent / 2, |least| least.max(LEAST_PICTURE));
         }
-        Some(((video > 0 && is_limited).then_some(audio + video), ssrc?))
+        Some(((is_limited && !holds_back).then_some(all), ssrc?))
     }
 }
 
@@ -108,6 +112,10 @@ mod tests {
         assert!(told.is_due(at(1600), None));
         assert!(!told.is_due(at(2400), None));
         assert!(told.is_due(at(2600), None));
+        // As long as it cannot be told it is not over.
+        assert!(told.is_due(at(6500), None));
         assert!(!told.is_due(at(9000), None), "that is over");
+        assert!(told.is_due(at(9200), Some(300_000)));
+        assert!(told.is_due(at(60_000), None), "nothing was published for a minute");
     }
 }

@@ -75,6 +75,8 @@ pub(super) struct Participant {
     pub path: Path,
     /// What has been given of it.
     pub allocated: u64,
+    /// Pictures are held back, as there is no room for them.
+    pub holds_back: bool,
     /// How much it is asked to send at most.
     pub told_limit: Told,
     pub quality: Quality,
@@ -138,6 +140,7 @@ impl Participant {
             estimate: None,
             path: Path::default(),
             allocated: 0,
+            holds_back: false,
             told_limit: Told::default(),
             quality: Quality::default(),
             nacks: HashMap::new(),

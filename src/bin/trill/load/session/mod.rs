@@ -159,7 +159,7 @@ impl SessionCommand {
         Ok(self.report(
             &crowd.board,
             [before, with_publishers, first, last],
-            last_own.cpu - first_own.cpu,
+            last_own.cpu.saturating_sub(first_own.cpu),
             took,
             sent_late,
         ))
@@ -235,7 +235,7 @@ impl SessionCommand {
         let (rooms, subscribers) = (usize::from(self.rooms), usize::from(self.subscribers));
         let published = board.published.load(Relaxed);
         let (due, forwarded) = (published * u64::from(self.subscribers), board.received.load(Relaxed));
-        let cpu = last.cpu - first.cpu;
+        let cpu = last.cpu.saturating_sub(first.cpu);
         let share = |part: f64, whole: u64| if whole == 0 { 0.0 } else { part / whole as f64 };
         Report {
             rooms,

@@ -65,7 +65,7 @@ impl fmt::Display for Report {
             f,
             "lost            {:.3} % ({} of {})",
             self.loss_percent,
-            self.packets_due - self.packets_forwarded,
+            self.packets_due.saturating_sub(self.packets_forwarded),
             self.packets_due
         )?;
         let Quantiles { p50, p95, p99, max } = self.added_delay_ms;
