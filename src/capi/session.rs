@@ -18,6 +18,7 @@ use crate::engine::{Completion, Engine};
 use crate::session::{MAX_DATA_PAYLOAD, OutgoingData, TrackSource};
 use std::ffi::{c_char, c_void};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release};
 
 /// Whom a message can be sent to at most.
 const MAX_DESTINATIONS: usize = 2000;
@@ -75,8 +76,9 @@ pub unsafe extern "C" fn trill_session_start(
         });
         let completion = started.inspect_err(|_| {
             session.discard();
-            lock(&handle.sessions).remove(&id);
+            handle.free_place(&id, &session);
         })?;
+        session.begun.store(true, Release);
         let (user_data, owner) = (UserData(user_data), Arc::downgrade(handle));
         let (begun, told) = (session.clone(), user_data);
         let promised = handle.complete(completion, move |result| {
@@ -116,9 +118,13 @@ pub unsafe extern "C" fn trill_session_end(
 ) -> i32 {
     with_engine(engine, error, |handle| {
         let id = session_in(session_id)?;
-        let (user_data, completion) = (UserData(user_data), handle.engine(|engine| engine.end_session(&id))?);
-        let session = lock(&handle.sessions).get(&id).cloned();
-        let owner = Arc::downgrade(handle);
+        let (user_data, owner) = (UserData(user_data), Arc::downgrade(handle));
+        // Both at one moment, so that they are the same; one that the engine does not have yet is not ended.
+        let (completion, session) = {
+            let sessions = lock(&handle.sessions);
+            let session = sessions.get(&id).filter(|session| session.begun.load(Acquire)).cloned();
+            (handle.engine(|engine| engine.end_session(&id))?, session)
+        };
         handle.complete(completion, move |result| {
             if let (Some(session), Some(handle)) = (session, owner.upgrade()) {
                 handle.forget_session(&id, &session);

@@ -10,6 +10,7 @@ use super::handle::{UserData, inside, lock, notify};
 use crate::device::{AudioPush, VideoPush};
 use crate::media::frame::{AudioFrame, VideoFrame};
 use std::ffi::{CString, c_char, c_void};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError, RwLock};
 
 /// Gets each decoded picture of a participant's track. `frame` is lent until the function returns.
@@ -91,6 +92,8 @@ pub(super) struct Session {
     given: trill_session_callbacks,
     audio_only: bool,
     pub pushes: Mutex<Pushes>,
+    /// The engine has it.
+    pub begun: AtomicBool,
     /// Media callbacks hold it to read; false when none may run any more.
     open: RwLock<bool>,
 }
@@ -111,7 +114,15 @@ unsafe impl Sync for Session {}
 impl Session {
     pub fn new(engine: usize, given: trill_session_callbacks, audio_only: bool) -> Self {
         let user_data = UserData(given.user_data);
-        Self { engine, user_data, given, audio_only, pushes: Mutex::default(), open: RwLock::new(true) }
+        Self {
+            engine,
+            user_data,
+            given,
+            audio_only,
+            pushes: Mutex::default(),
+            begun: AtomicBool::new(false),
+            open: RwLock::new(true),
+        }
     }
 
     /// Pictures of the others are not wanted.

@@ -209,6 +209,10 @@ pub(super) fn on_ring_event(engine: &Weak<Shared>, event: RingEvent) {
 
 fn on_session_told(engine: &Weak<Shared>, session: &SessionId, place: Place, told: Told) {
     let Some(shared) = engine.upgrade() else { return };
+    // What is left of one that took too long to leave is nothing to the next one of the same id.
+    if shared.place(session).is_ok_and(|now| now != place) {
+        return;
+    }
     if matches!(told, Told::Event(SessionEvent::Ended { .. })) {
         shared.forget(session, place);
     }

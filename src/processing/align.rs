@@ -96,6 +96,10 @@ impl Aligner {
             return None;
         }
         if self.running.is_none() {
+            // From before the microphone stood still.
+            if self.arrived.is_some_and(|at| now.saturating_duration_since(at) > BETWEEN) {
+                self.waiting.clear();
+            }
             if self.waiting.len() < self.wanted + needed {
                 return None;
             }
@@ -144,6 +148,7 @@ impl Aligner {
     pub(super) fn clear(&mut self) {
         self.waiting.clear();
         self.end_run();
+        self.wanted = LEAST_WAITING;
     }
 
     fn resample(&mut self, frame: &mut AudioFrame) -> Option<()> {

@@ -57,6 +57,7 @@ impl PlaybackReference {
 mod tests {
     use super::*;
     use crate::media::frame::FRAME_SAMPLES;
+    use std::time::Duration;
 
     #[test]
     fn a_tap_that_nobody_reads_does_not_block_and_what_is_old_is_left_out() {
@@ -65,6 +66,8 @@ mod tests {
         for _ in 0..100 {
             tap.play(&AudioFrame { samples: [1; FRAME_SAMPLES] }, now);
         }
+        assert!(reference.take(now + Duration::from_secs(1)).is_none(), "it was played long before");
+        (0..4).for_each(|_| tap.play(&AudioFrame { samples: [1; FRAME_SAMPLES] }, now));
         assert!(reference.take(now).is_some());
         reference.clear();
         assert!(reference.take(now).is_none());

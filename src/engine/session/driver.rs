@@ -272,10 +272,11 @@ impl Driver {
             Some(SessionEvent::Ended { error: Some(error), .. }) => error.clone(),
             _ => Error::from(ErrorCode::Cancelled),
         };
-        self.shared.joined(Err(error));
+        // First: who waits for the join may start the next one of the same id, and this is not its end.
         if let Some(event) = event {
             (self.told)(Told::Event(event));
         }
+        self.shared.joined(Err(error));
         for done in self.leaving.drain(..) {
             // Who asked may have gone.
             let _ = done.send(());
