@@ -11,7 +11,7 @@ use std::time::Duration;
 /// How long dropping waits for the thread. One that hangs in an app's callback is left behind, and says so in the log.
 const JOIN_WITHIN: Duration = Duration::from_millis(200);
 
-/// Told to the thread's body, which looks at it at least every 50 ms.
+/// Told to the thread's body, which looks at it at least every 100 ms.
 #[derive(Clone)]
 pub(super) struct Stop(Arc<AtomicBool>);
 
