@@ -36,8 +36,8 @@
  *     }
  *
  * The groups, in the order of a call's life: the library, status codes, its log, the engine, events, login, calls, call
- * listeners, calls from a push, devices, the settings of a session, what it tells, sessions, voice processing, participants and
- * tracks, frames, statistics, the call log.
+ * listeners, calls from a push, devices, what they can, the settings of a session, what it tells, sessions, voice processing,
+ * participants and tracks, frames, statistics, the call log.
  *
  * Status. Functions that can fail return int32_t: TRILL_STATUS_OK (0), or a negative TRILL_STATUS_*. Their last parameter,
  * error, may be NULL; else it is set to an error that says what was wrong and what to do, when and only when they fail;
@@ -87,6 +87,8 @@ typedef struct trill_pushed_call trill_pushed_call;
 typedef struct trill_wake trill_wake;
 typedef struct trill_device trill_device;
 typedef struct trill_devices trill_devices;
+typedef struct trill_device_format trill_device_format;
+typedef struct trill_device_formats trill_device_formats;
 typedef struct trill_session_settings trill_session_settings;
 typedef struct trill_session_callbacks trill_session_callbacks;
 typedef struct trill_track trill_track;
@@ -1413,6 +1415,66 @@ int32_t trill_session_set_volume(trill_engine *engine,
                                  int32_t kind,
                                  float volume,
                                  trill_error **error);
+
+/* ==================================================================================================================== */
+/*
+ * What devices can
+ *
+ * The channels and rates of a microphone or speaker, the pictures of a camera. A session chooses by itself, so this is for apps
+ * that show it or have to know.
+ */
+
+/** One thing that a device can. Of a microphone or speaker, channels and sample rates are set; of a camera all the others. */
+struct trill_device_format {
+    uint32_t channels;
+    /** In Hz: all from the lowest to the highest, which may be the same. */
+    uint32_t sample_rate_min;
+    uint32_t sample_rate_max;
+    /** "nv12", "i420", "yuyv", "rgb", "bgr", "gray" or "mjpeg"; more may come. NULL for sound. */
+    const char *pixels;
+    uint32_t width;
+    uint32_t height;
+    /** Pictures a second. */
+    uint32_t fps;
+};
+
+/** All that a device can. */
+struct trill_device_formats {
+    /** NULL when nothing of it is supported. */
+    const trill_device_format *formats;
+    /** At most 256 of a microphone or speaker. */
+    size_t format_count;
+    /**
+     * With what a microphone or speaker is opened in a session, the rate in Hz; 0 for a camera, which is opened in the format that
+     * comes nearest to the size and rate of the settings.
+     */
+    uint32_t channels;
+    uint32_t sample_rate;
+};
+
+/**
+ * Asks a device what it can. It is opened for that, without sound or a picture being taken, which can take a second: not for the
+ * thread that draws, nor inside callbacks. A call that it is in is not disturbed.
+ *
+ * kind: TRILL_DEVICE_KIND_MICROPHONE, TRILL_DEVICE_KIND_SPEAKER or TRILL_DEVICE_KIND_CAMERA. name: its name or id, read during
+ * the call; NULL for the default one. out: set to what it can, which trill_device_formats_free frees.
+ *
+ * Status: TRILL_STATUS_DEVICE_UNAVAILABLE (it is not there, taken by another program, or access is refused: the error says
+ * which), TRILL_STATUS_NOT_SUPPORTED (a library built without devices). Any thread; needs no engine.
+ * Also TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_TOO_LARGE, TRILL_STATUS_INTERNAL.
+ */
+int32_t trill_device_formats_read(int32_t kind,
+                                  const char *name,
+                                  trill_device_formats **out,
+                                  trill_error **error);
+
+/**
+ * Frees what trill_device_formats_read gave; NULL is fine. Any thread.
+ *
+ * Status: TRILL_STATUS_INVALID_ARGUMENT (it is not the app's to free: nothing happens, and the log says so).
+ * Also TRILL_STATUS_INTERNAL.
+ */
+int32_t trill_device_formats_free(trill_device_formats *formats);
 
 /* ==================================================================================================================== */
 /*

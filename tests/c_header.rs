@@ -19,6 +19,7 @@ const GROUPS: &[&str] = &[
     "call_listener",
     "push",
     "device",
+    "device_format",
     "session_settings",
     "session_callbacks",
     "session",

@@ -56,6 +56,10 @@ pixels = sorted({entry["pixels"] for camera in cameras for entry in camera["form
 check("yuyv" in pixels, f"with its formats: {', '.join(pixels)}")
 ids = {device["id"] for kind in ("microphones", "speakers") for device in devices.get(kind, [])}
 check(any("Loopback" in device for device in ids), "the sound card is listed")
+for kind in ("microphones", "speakers"):
+    card = next((d for d in devices.get(kind, []) if d["id"].startswith("alsa:hw:CARD=")), {})
+    check(any(f["channels"] == 2 and f["min_rate"] <= 48000 <= f["max_rate"] for f in card.get("formats", [])),
+          f"the card's channels and rates are listed: {str(card)[:300]}")
 
 picture = last("camera.json", "result")
 check(picture.get("pictures", 0) > 1, f"the camera brings pictures: {picture}")

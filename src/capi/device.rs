@@ -69,12 +69,7 @@ pub unsafe extern "C" fn trill_devices_list(
 ) -> i32 {
     guard(error, || {
         let out = Out::new(out, "out")?;
-        let known = [
-            (TRILL_DEVICE_KIND_MICROPHONE, Kind::Microphone),
-            (TRILL_DEVICE_KIND_SPEAKER, Kind::Speaker),
-            (TRILL_DEVICE_KIND_CAMERA, Kind::Camera),
-        ];
-        let found = list(choice(kind, "kind", &known)?)?;
+        let found = list(choice(kind, "kind", &known_kinds())?)?;
         let devices = Owned::new(|arena| {
             let devices: Vec<_> = found.iter().map(|device| device.told(arena)).collect();
             trill_devices { device_count: devices.len(), devices: arena.array(devices) }
@@ -147,11 +142,20 @@ pub unsafe extern "C" fn trill_session_set_volume(
     })
 }
 
+/// What can be listed.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     Microphone,
     Speaker,
     Camera,
+}
+
+pub(super) fn known_kinds() -> [(i32, Kind); 3] {
+    [
+        (TRILL_DEVICE_KIND_MICROPHONE, Kind::Microphone),
+        (TRILL_DEVICE_KIND_SPEAKER, Kind::Speaker),
+        (TRILL_DEVICE_KIND_CAMERA, Kind::Camera),
+    ]
 }
 
 #[cfg_attr(not(feature = "devices"), allow(dead_code, reason = "then nothing is found"))]

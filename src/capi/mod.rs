@@ -22,6 +22,7 @@ mod call;
 mod call_listener;
 mod call_log;
 mod device;
+mod device_format;
 mod engine;
 mod event;
 mod frame;

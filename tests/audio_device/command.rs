@@ -24,9 +24,15 @@ fn trill_devices_lists_and_tries_out_what_there_is() {
             let known = listed[kind].as_array().unwrap();
             assert_eq!(known.iter().filter(|device| device["default"] == true).count(), 1, "{listed}");
             assert!(known.iter().all(|device| device["id"] != "alsa:null"), "{listed}");
+            let one = known.iter().find(|device| device["default"] == true).unwrap();
+            assert_eq!(one["opened_with"]["rate"], 48_000, "{listed}");
+            let format =
+                |format: &serde_json::Value| format["channels"] == 1 && format["min_rate"].as_u64() < Some(8_001);
+            assert!(one["formats"].as_array().unwrap().iter().any(format), "{listed}");
         }
         let (ok, text, _) = devices(&[]);
         assert!(ok && text.contains("Microphones:\n  * ") && text.contains("Speakers:\n  * "), "{text}");
+        assert_eq!(text.matches("at 48 kHz").count(), 4, "{text}");
 
         // What the speaker plays, the microphone hears: the sink's monitor.
         let tone = std::thread::spawn(|| devices(&["--test-speaker", "--time", "8s", "--json"]));

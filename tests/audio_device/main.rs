@@ -17,7 +17,7 @@ use server::{BOUND, with_server};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use trill::base::ErrorCode;
-use trill::device::sound::{Microphone, Speaker, microphones, speakers};
+use trill::device::sound::{Microphone, Speaker, microphone_formats, microphones, speaker_formats, speakers};
 use trill::device::{AudioSink, AudioSource, Next};
 use trill::media::frame::{AudioFrame, FRAME_SAMPLES};
 
@@ -125,6 +125,16 @@ fn devices_are_listed_and_opened_by_name_and_an_unknown_name_is_told_with_what_t
             let speaker = speakers.iter().find(|device| device.is_default).unwrap();
             Microphone::open(Some(&microphone.name)).unwrap();
             Speaker::open(Some(&speaker.id)).unwrap();
+            // What PulseAudio has: any of up to 32 channels, at 1 to 384 kHz.
+            for told in [microphone_formats(Some(&microphone.id)), speaker_formats(Some(&speaker.name))] {
+                let can = told.unwrap();
+                assert_eq!(can.rate, 48_000, "{can:?}");
+                let opened = can.all.iter().find(|format| format.channels == can.channels).unwrap();
+                assert!(opened.rates.contains(&can.rate) && opened.rates.contains(&44_100), "{can:?}");
+                assert!(can.all.windows(2).all(|two| two[0].channels < two[1].channels), "{can:?}");
+            }
+            let error = microphone_formats(Some("no such thing")).unwrap_err();
+            assert!(error.message().contains("no such thing") && error.message().contains(&microphone.name), "{error}");
             let error = Microphone::open(Some("no such thing")).err().unwrap();
             assert_eq!(error.code(), ErrorCode::DeviceUnavailable);
             assert!(error.message().contains("no such thing") && error.message().contains(&microphone.name), "{error}");
@@ -163,5 +173,8 @@ fn without_a_sound_system_opening_fails_with_a_reason() {
             assert!(error.message().len() > 20, "{error}");
         }
         assert_eq!((microphones().unwrap(), speakers().unwrap()), (Vec::new(), Vec::new()));
+        for error in [microphone_formats(None).unwrap_err(), speaker_formats(None).unwrap_err()] {
+            assert_eq!(error.code(), ErrorCode::DeviceUnavailable, "{error}");
+        }
     });
 }

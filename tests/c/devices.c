@@ -45,6 +45,34 @@ static void audio(void *ud, const trill_audio_frame *frame) {
     pthread_mutex_unlock(&mutex);
 }
 
+/* What one can: by its id, and by no name as the default one; what is not there is told. */
+static void can(int32_t kind, const char *id) {
+    trill_device_formats *formats = NULL, *again = NULL;
+    trill_error *why = NULL;
+    size_t at;
+    OK(trill_device_formats_read(kind, id, &formats, error));
+    CHECK(formats->format_count > 0);
+    for (at = 0; at < formats->format_count; at++) {
+        const trill_device_format *format = &formats->formats[at];
+        if (kind == TRILL_DEVICE_KIND_CAMERA) {
+            CHECK(format->pixels != NULL && format->width > 0 && format->height > 0 && format->fps > 0);
+            CHECK(format->channels == 0 && formats->sample_rate == 0);
+        } else {
+            CHECK(format->pixels == NULL && format->channels > 0 && format->fps == 0);
+            CHECK(format->sample_rate_min >= 4000 && format->sample_rate_min <= format->sample_rate_max);
+            CHECK(formats->sample_rate == 48000 && formats->channels > 0);
+        }
+    }
+    OK(trill_device_formats_read(kind, NULL, &again, error));
+    CHECK(again->format_count == formats->format_count);
+    CHECK(trill_device_formats_free(again) == TRILL_STATUS_OK);
+    again = NULL;
+    CHECK(trill_device_formats_read(kind, "no such device", &again, &why) == TRILL_STATUS_DEVICE_UNAVAILABLE);
+    CHECK(again == NULL && strstr(why->message, "no such device") != NULL);
+    CHECK(trill_error_free(why) == TRILL_STATUS_OK);
+    CHECK(trill_device_formats_free(formats) == TRILL_STATUS_OK);
+}
+
 /* How many there are; at least one, and at most one of them the default. */
 static size_t list(int32_t kind) {
     trill_devices *devices = NULL;
@@ -53,6 +81,9 @@ static size_t list(int32_t kind) {
     for (at = 0; at < devices->device_count; at++) {
         CHECK(devices->devices[at].name[0] != 0 && devices->devices[at].id[0] != 0);
         defaults += devices->devices[at].is_default != 0;
+        if (devices->devices[at].is_default) {
+            can(kind, devices->devices[at].id);
+        }
     }
     CHECK(devices->device_count == 0 || defaults == 1);
     count = devices->device_count;

@@ -139,6 +139,7 @@ static void wrong_values(trill_engine *e) {
     trill_engine_config config = TRILL_ENGINE_CONFIG_INIT;
     trill_engine *out = NULL;
     trill_devices *devices = NULL;
+    trill_device_formats *formats = NULL;
     trill_wake *wake = NULL;
     char *long_text = malloc(100000);
     int i;
@@ -149,6 +150,7 @@ static void wrong_values(trill_engine *e) {
         WRONG(trill_session_set_muted(e, "s", wrong[i], 1, never, NULL, error));
         WRONG(trill_log_set(wrong[i], NULL, NULL, error));
         WRONG(trill_devices_list(wrong[i], &devices, error));
+        WRONG(trill_device_formats_read(wrong[i], NULL, &formats, error));
         WRONG(trill_session_set_voice_processing(e, "s", wrong[i], error));
         filter.category = wrong[i];
         WRONG(trill_call_log_fetch(e, &filter, NULL, NULL, error));
@@ -362,6 +364,7 @@ static void not_to_be_freed(trill_engine *e, trill_engine *polled) {
     NOT_OURS(trill_call_free((trill_call *)(size_t)8));
     CHECK(trill_devices_free(devices) == TRILL_STATUS_OK);
     NOT_OURS(trill_devices_free(devices));
+    NOT_OURS(trill_device_formats_free((trill_device_formats *)(size_t)8));
     OK(trill_session_start(polled, "event", "http://127.0.0.1:1", "t", NULL, NULL, NULL, NULL, error));
     OK(trill_engine_next_event(polled, 20000, &event, error));
     CHECK(event->kind == TRILL_EVENT_SESSION_ENDED && event->error != NULL);
@@ -380,7 +383,7 @@ static void not_to_be_freed(trill_engine *e, trill_engine *polled) {
         CHECK(pthread_join(threads[i], &result) == 0);
         freed += result != NULL;
     }
-    CHECK(freed == 1 && lines == 1 + 4 + 2 + 1 + 7);
+    CHECK(freed == 1 && lines == 1 + 5 + 2 + 1 + 7);
     OK(trill_log_set(TRILL_LOG_OFF, NULL, NULL, error));
 #ifdef FORGETS
     /* For a search for leaks to find. */

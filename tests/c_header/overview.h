@@ -36,8 +36,8 @@
  *     }
  *
  * The groups, in the order of a call's life: the library, status codes, its log, the engine, events, login, calls, call
- * listeners, calls from a push, devices, the settings of a session, what it tells, sessions, voice processing, participants and
- * tracks, frames, statistics, the call log.
+ * listeners, calls from a push, devices, what they can, the settings of a session, what it tells, sessions, voice processing,
+ * participants and tracks, frames, statistics, the call log.
  *
  * Status. Functions that can fail return int32_t: TRILL_STATUS_OK (0), or a negative TRILL_STATUS_*. Their last parameter,
  * error, may be NULL; else it is set to an error that says what was wrong and what to do, when and only when they fail;

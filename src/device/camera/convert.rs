@@ -29,6 +29,19 @@ pub enum PixelFormat {
 }
 
 impl PixelFormat {
+    /// In lower case, for scripts and for C.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nv12 => "nv12",
+            Self::I420 => "i420",
+            Self::Yuyv => "yuyv",
+            Self::Rgb => "rgb",
+            Self::Bgr => "bgr",
+            Self::Gray => "gray",
+            Self::Mjpeg => "mjpeg",
+        }
+    }
+
     /// Bytes of a picture; of a compressed one, what it has at least.
     fn length(self, width: usize, height: usize) -> usize {
         match self {

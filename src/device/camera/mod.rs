@@ -53,7 +53,11 @@ pub fn formats(camera: &Camera) -> Result<Vec<CameraFormat>> {
     native::formats(camera.id.clone())
 }
 
-/// The camera of that name or id, or the first.
+/// The camera of that name or id, or the first. Fails with `device_unavailable` when it is not there, saying what is.
+pub fn camera(name: Option<&str>) -> Result<Camera> {
+    find(name, cameras()?)
+}
+
 fn find(name: Option<&str>, cameras: Vec<Camera>) -> Result<Camera> {
     let missing = |problem| Error::new(ErrorCode::DeviceUnavailable, problem);
     let known = cameras.iter().map(|camera| camera.name.as_str()).collect::<Vec<_>>().join(", ");

@@ -32,16 +32,7 @@ pub struct Microphone {
 impl Microphone {
     /// The one of that name or id, or the default one. Fails with `device_unavailable`, saying why.
     pub fn open(name: Option<&str>) -> Result<Self> {
-        let host = cpal::default_host();
-        let device = match name {
-            Some(name) => {
-                let devices = host.input_devices().map_err(|e| unavailable("the microphones", &e))?;
-                find("microphone", name, devices, microphones())?
-            }
-            None => host.default_input_device().ok_or_else(|| {
-                Error::new(ErrorCode::DeviceUnavailable, "there is no microphone; plug one in, or choose a file")
-            })?,
-        };
+        let device = device(name)?;
         let default = device.default_input_config().map_err(|e| unavailable("the microphone", &e))?;
         let supported = device.supported_input_configs().map_err(|e| unavailable("the microphone", &e))?;
         let (chosen, config) = choose(default, supported)?;
@@ -69,6 +60,20 @@ impl Microphone {
         let most = self.rate as usize / 50 * MAX_BEHIND;
         let old = self.raw.len().saturating_sub(most);
         self.resampler.push(&self.raw[old..], &mut self.ready)
+    }
+}
+
+/// The one of that name or id, or the default one.
+pub(super) fn device(name: Option<&str>) -> Result<cpal::Device> {
+    let host = cpal::default_host();
+    match name {
+        Some(name) => {
+            let devices = host.input_devices().map_err(|e| unavailable("the microphones", &e))?;
+            find("microphone", name, devices, microphones)
+        }
+        None => host.default_input_device().ok_or_else(|| {
+            Error::new(ErrorCode::DeviceUnavailable, "there is no microphone; plug one in, or choose a file")
+        }),
     }
 }
 

@@ -3,10 +3,12 @@
 //! cpal calls us on real-time threads of the system: there we only convert samples and move them through a lock-free
 //! ring. Mixing down, resampling and waiting happen on the pipelines' threads.
 
+mod formats;
 mod microphone;
 pub mod realtime;
 mod speaker;
 
+pub use formats::{SoundFormat, SoundFormats, microphone_formats, speaker_formats};
 pub use microphone::Microphone;
 pub use speaker::Speaker;
 
@@ -34,7 +36,7 @@ const BEGUN_MS: u64 = 300;
 const ALSA_PLUGINS: [&str; 10] =
     ["null", "lavrate", "samplerate", "speexrate", "speex", "jack", "oss", "upmix", "vdownmix", "usbstream"];
 
-/// A microphone or a speaker.
+/// A microphone or a speaker. What it can, [`microphone_formats`] and [`speaker_formats`] ask it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SoundDevice {
     /// For people, and for `name` of [`AudioInput`](super::AudioInput) and [`AudioOutput`](super::AudioOutput).
@@ -45,7 +47,7 @@ pub struct SoundDevice {
     pub is_default: bool,
 }
 
-/// The microphones of this machine. Fails with `device_unavailable` when there is no sound system.
+/// The microphones of this machine. No sound card is opened for that, so it disturbs no call. Fails with `device_unavailable` when there is no sound system.
 pub fn microphones() -> Result<Vec<SoundDevice>> {
     let host = cpal::default_host();
     let default = host.default_input_device().and_then(|device| device.id().ok());
@@ -53,7 +55,7 @@ pub fn microphones() -> Result<Vec<SoundDevice>> {
     Ok(describe(devices.filter(|device| is_one(device, |device| device.default_input_config().is_ok())), default))
 }
 
-/// The speakers of this machine. Fails with `device_unavailable` when there is no sound system.
+/// The speakers of this machine. No sound card is opened for that, so it disturbs no call. Fails with `device_unavailable` when there is no sound system.
 pub fn speakers() -> Result<Vec<SoundDevice>> {
     let host = cpal::default_host();
     let default = host.default_output_device().and_then(|device| device.id().ok());
@@ -101,7 +103,7 @@ fn find(
     kind: &str,
     name: &str,
     devices: impl Iterator<Item = cpal::Device>,
-    known: Result<Vec<SoundDevice>>,
+    known: impl FnOnce() -> Result<Vec<SoundDevice>>,
 ) -> Result<cpal::Device> {
     let is_it = |device: &cpal::Device| {
         device.description().is_ok_and(|about| about.name() == name)
@@ -109,7 +111,7 @@ fn find(
     };
     let mut devices = devices;
     devices.find(is_it).ok_or_else(|| {
-        let names: Vec<String> = known.unwrap_or_default().into_iter().map(|device| device.name).collect();
+        let names: Vec<String> = known().unwrap_or_default().into_iter().map(|device| device.name).collect();
         let there =
             if names.is_empty() { "there is none at all".into() } else { format!("there are: {}", names.join(", ")) };
         Error::new(ErrorCode::DeviceUnavailable, format!("there is no {kind} named {name:?}; {there}"))

@@ -36,16 +36,7 @@ impl Speaker {
 
     /// [`Self::open`]; `underruns` counts how often there was nothing to play, once for each run of silence.
     pub fn open_counting(name: Option<&str>, underruns: Arc<AtomicU64>) -> Result<Self> {
-        let host = cpal::default_host();
-        let device = match name {
-            Some(name) => {
-                let devices = host.output_devices().map_err(|e| unavailable("the speakers", &e))?;
-                find("speaker", name, devices, speakers())?
-            }
-            None => host.default_output_device().ok_or_else(|| {
-                Error::new(ErrorCode::DeviceUnavailable, "there is no speaker; plug one in, or choose a file")
-            })?,
-        };
+        let device = device(name)?;
         let default = device.default_output_config().map_err(|e| unavailable("the speaker", &e))?;
         let supported = device.supported_output_configs().map_err(|e| unavailable("the speaker", &e))?;
         let (chosen, config) = choose(default, supported)?;
@@ -68,6 +59,20 @@ impl Speaker {
     /// It has been asking for sound for a while.
     pub fn is_running(&self) -> bool {
         self.pulse.has_begun()
+    }
+}
+
+/// The one of that name or id, or the default one.
+pub(super) fn device(name: Option<&str>) -> Result<cpal::Device> {
+    let host = cpal::default_host();
+    match name {
+        Some(name) => {
+            let devices = host.output_devices().map_err(|e| unavailable("the speakers", &e))?;
+            find("speaker", name, devices, speakers)
+        }
+        None => host.default_output_device().ok_or_else(|| {
+            Error::new(ErrorCode::DeviceUnavailable, "there is no speaker; plug one in, or choose a file")
+        }),
     }
 }
 

@@ -416,6 +416,20 @@ inline Result<std::vector<Device>> devices(DeviceKind kind) {
     return detail::list<Device>(list->devices, list->device_count);
 }
 
+/// What a device can: the one of that name or id, or the default one. It is opened for that, which can take a second.
+inline Result<DeviceFormats> device_formats(DeviceKind kind, const std::optional<std::string>& name = std::nullopt) {
+    trill_device_formats* formats = nullptr;
+    const auto read = detail::attempt([&](trill_error** error) {
+        return trill_device_formats_read(static_cast<std::int32_t>(kind), detail::pointer(name), &formats, error);
+    });
+    if (!read) {
+        return read.error();
+    }
+    const std::unique_ptr<trill_device_formats, decltype(&trill_device_formats_free)> owned(formats,
+                                                                                            trill_device_formats_free);
+    return DeviceFormats(*formats);
+}
+
 }  // namespace trill
 
 #endif

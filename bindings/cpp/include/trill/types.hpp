@@ -174,6 +174,29 @@ struct Device {
     explicit Device(const trill_device& from) : name(from.name), id(from.id), is_default(from.is_default != 0) {}
 };
 
+/// One thing that a device can. Of a microphone or speaker, channels and sample rates (from the lowest to the highest, in Hz) are
+/// set; of a camera all the others.
+struct DeviceFormat {
+    std::uint32_t channels, sample_rate_min, sample_rate_max;
+    /// Such as "nv12" or "mjpeg"; empty for sound.
+    std::string pixels;
+    std::uint32_t width, height, fps;
+
+    explicit DeviceFormat(const trill_device_format& from)
+        : channels(from.channels), sample_rate_min(from.sample_rate_min), sample_rate_max(from.sample_rate_max),
+          pixels(detail::text(from.pixels)), width(from.width), height(from.height), fps(from.fps) {}
+};
+
+/// All that a device can, and with what a microphone or speaker is opened in a session.
+struct DeviceFormats {
+    std::vector<DeviceFormat> formats;
+    std::uint32_t channels, sample_rate;
+
+    explicit DeviceFormats(const trill_device_formats& from)
+        : formats(detail::list<DeviceFormat>(from.formats, from.format_count)), channels(from.channels),
+          sample_rate(from.sample_rate) {}
+};
+
 struct Data {
     /// Nothing when the server itself sent it.
     std::optional<std::string> from;

@@ -16,6 +16,15 @@ public enum Library {
         return list.map { array($0.pointee.devices, $0.pointee.device_count).map { Device(raw: $0) } } ?? []
     }
 
+    /// What a device can: the one of that name or id, or the default one. It is opened for that, which can take a second: not for
+    /// the main actor.
+    public static func deviceFormats(_ kind: DeviceKind, name: String? = nil) throws -> DeviceFormats {
+        var formats: UnsafeMutablePointer<trill_device_formats>?
+        try checked { trill_device_formats_read(kind.rawValue, name, &formats, &$0) }
+        defer { trill_device_formats_free(formats) }
+        return DeviceFormats(raw: formats!.pointee)
+    }
+
     /// Reads who calls out of a push's payload, without a network: for systems that want it shown at once.
     public static func readWake(_ payload: Data) throws -> Wake {
         var wake: UnsafeMutablePointer<trill_wake>?

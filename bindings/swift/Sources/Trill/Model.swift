@@ -98,6 +98,28 @@ public struct Device: Sendable, Hashable {
     public let isDefault: Bool
 }
 
+/// One thing that a device can. Of a microphone or speaker, channels and sample rates (in Hz, from the lowest to the highest) are
+/// set; of a camera all the others.
+public struct DeviceFormat: Sendable, Hashable {
+    public let channels: Int
+    public let sampleRates: ClosedRange<Int>
+    /// Such as "nv12" or "mjpeg"; nil for sound.
+    public let pixels: String?
+    public let width: Int
+    public let height: Int
+    /// Pictures a second.
+    public let fps: Int
+}
+
+/// All that a device can.
+public struct DeviceFormats: Sendable, Hashable {
+    public let formats: [DeviceFormat]
+    /// With what a microphone or speaker is opened in a session; 0 for a camera.
+    public let channels: Int
+    /// In Hz.
+    public let sampleRate: Int
+}
+
 /// One page of the call log.
 public struct CallLogPage: Sendable, Hashable {
     /// Newest first.

@@ -88,6 +88,25 @@ extension Device {
     }
 }
 
+extension DeviceFormats {
+    init(raw told: trill_device_formats) {
+        self.init(
+            formats: array(told.formats, told.format_count).map {
+                DeviceFormat(
+                    channels: Int($0.channels),
+                    sampleRates: Int($0.sample_rate_min)...Int($0.sample_rate_max),
+                    pixels: text($0.pixels),
+                    width: Int($0.width),
+                    height: Int($0.height),
+                    fps: Int($0.fps)
+                )
+            },
+            channels: Int(told.channels),
+            sampleRate: Int(told.sample_rate)
+        )
+    }
+}
+
 extension CallLogPage {
     init(raw page: trill_call_log_page) {
         let calls = array(page.calls, page.call_count).map { Call(raw: $0) }

@@ -93,6 +93,9 @@ import Testing
         for kind in [DeviceKind.microphone, .speaker, .camera] {
             // Machines of tests have none of them, or any.
             #expect(try Library.devices(kind).allSatisfy { !$0.name.isEmpty && !$0.id.isEmpty })
+            await refused(.deviceUnavailable, "no such device") {
+                _ = try Library.deviceFormats(kind, name: "no such device")
+            }
         }
         await refused(.invalidArgument, "kind") { _ = try Library.devices(.unrecognized) }
     }

@@ -96,6 +96,30 @@ data class Device(
     val isDefault: Boolean,
 )
 
+/**
+ * One thing that a device can. Of a microphone or speaker, channels and sample rates (in Hz, from the lowest to the highest) are
+ * set; of a camera all the others.
+ */
+data class DeviceFormat(
+    val channels: Int,
+    val sampleRates: IntRange,
+    /** Such as "nv12" or "mjpeg"; null for sound. */
+    val pixels: String?,
+    val width: Int,
+    val height: Int,
+    /** Pictures a second. */
+    val fps: Int,
+)
+
+/** All that a device can. */
+data class DeviceFormats(
+    val formats: List<DeviceFormat>,
+    /** With what a microphone or speaker is opened in a session; 0 for a camera. */
+    val channels: Int,
+    /** In Hz. */
+    val sampleRate: Int,
+)
+
 /** One page of the call log. */
 data class CallLogPage(
     /** Newest first. */

@@ -5,6 +5,7 @@ import dev.trill.internal.SizeT
 import dev.trill.internal.checked
 import dev.trill.internal.library
 import dev.trill.internal.onNativeThreads
+import dev.trill.internal.readDeviceFormats
 import dev.trill.internal.readDevices
 import dev.trill.internal.readWake
 import dev.trill.internal.taken
@@ -24,6 +25,15 @@ object Trill {
     fun devices(kind: DeviceKind): List<Device> = taken(library::trill_devices_free, ::readDevices) { out, error ->
         library.trill_devices_list(kind.code, out, error)
     }
+
+    /**
+     * What a device can: the one of that name or id, or the default one. It is opened for that, which can take a second: not for
+     * the thread that draws.
+     */
+    fun deviceFormats(kind: DeviceKind, name: String? = null): DeviceFormats =
+        taken(library::trill_device_formats_free, ::readDeviceFormats) { out, error ->
+            library.trill_device_formats_read(kind.code, name, out, error)
+        }
 
     /** Reads who calls out of a push's payload, without a network: for systems that want it shown at once. */
     fun readWake(payload: ByteArray): Wake = taken(library::trill_wake_free, ::readWake) { out, error ->

@@ -95,6 +95,7 @@ class MisuseTest {
         for (kind in listOf(DeviceKind.MICROPHONE, DeviceKind.SPEAKER, DeviceKind.CAMERA)) {
             // Machines of tests have none of them, or any.
             assertTrue(Trill.devices(kind).all { it.name.isNotEmpty() && it.id.isNotEmpty() })
+            refused(Status.DEVICE_UNAVAILABLE, "no such device") { Trill.deviceFormats(kind, "no such device") }
         }
         refused(Status.INVALID_ARGUMENT, "kind") { Trill.devices(DeviceKind.UNRECOGNIZED) }
     }

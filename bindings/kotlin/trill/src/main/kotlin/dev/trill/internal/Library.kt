@@ -127,6 +127,10 @@ internal interface TrillLibrary : Library {
 
     fun trill_devices_free(devices: Pointer?): Int
 
+    fun trill_device_formats_read(kind: Int, name: String?, out: PointerByReference, error: PointerByReference): Int
+
+    fun trill_device_formats_free(formats: Pointer?): Int
+
     fun trill_session_start(
         engine: Pointer,
         sessionId: String,

@@ -7,6 +7,8 @@ import dev.trill.CallLogPage
 import dev.trill.CallParty
 import dev.trill.DataMessage
 import dev.trill.Device
+import dev.trill.DeviceFormat
+import dev.trill.DeviceFormats
 import dev.trill.Participant
 import dev.trill.PushedCall
 import dev.trill.ReceivedTrack
@@ -99,6 +101,14 @@ internal fun readDevices(pointer: Pointer): List<Device> = DevicesStruct(pointer
     readArray(list.devices, list.device_count, ::DeviceStruct) {
         Device(it.name.textOrEmpty(), it.id.textOrEmpty(), it.is_default != 0)
     }
+}
+
+internal fun readDeviceFormats(pointer: Pointer): DeviceFormats = DeviceFormatsStruct(pointer).readAll().let { told ->
+    val formats = readArray(told.formats, told.format_count, ::DeviceFormatStruct) {
+        val rates = it.sample_rate_min..it.sample_rate_max
+        DeviceFormat(it.channels, rates, it.pixels.text(), it.width, it.height, it.fps)
+    }
+    DeviceFormats(formats, told.channels, told.sample_rate)
 }
 
 internal fun readPage(pointer: Pointer): CallLogPage = CallLogPageStruct(pointer).readAll().let { page ->

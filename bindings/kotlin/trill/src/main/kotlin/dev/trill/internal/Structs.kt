@@ -174,6 +174,25 @@ internal class DevicesStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var device_count = SizeT()
 }
 
+@Structure.FieldOrder("channels", "sample_rate_min", "sample_rate_max", "pixels", "width", "height", "fps")
+internal class DeviceFormatStruct(pointer: Pointer?) : Struct(pointer) {
+    @JvmField var channels = 0
+    @JvmField var sample_rate_min = 0
+    @JvmField var sample_rate_max = 0
+    @JvmField var pixels: Pointer? = null
+    @JvmField var width = 0
+    @JvmField var height = 0
+    @JvmField var fps = 0
+}
+
+@Structure.FieldOrder("formats", "format_count", "channels", "sample_rate")
+internal class DeviceFormatsStruct(pointer: Pointer?) : Struct(pointer) {
+    @JvmField var formats: Pointer? = null
+    @JvmField var format_count = SizeT()
+    @JvmField var channels = 0
+    @JvmField var sample_rate = 0
+}
+
 @Structure.FieldOrder("url", "token", "expires_at_ms")
 internal class SessionAccessStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var url: Pointer? = null
