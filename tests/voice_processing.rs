@@ -84,6 +84,33 @@ fn playback_that_comes_in_bursts_is_cancelled_as_well() {
 }
 
 #[test]
+fn while_the_wait_gets_short_again_after_a_hiccup_the_echo_stays_down() {
+    let mut room = Room::new(120, VoiceProcessing::ALL);
+    room.run(5, Talks::Far);
+    // The speaker's thread is late for a second.
+    room.burst = 4;
+    room.run(1, Talks::Far);
+    room.burst = 1;
+    let losses: Vec<f64> = (0..70).map(|_| room.run(1, Talks::Far).loss_db()).collect();
+    println!("figure: echo return loss in each second after a hiccup: {losses:.0?} dB");
+    // It gets shorter after ten seconds.
+    assert!(losses[5..].iter().all(|loss| *loss >= 35.0), "{losses:.0?}");
+}
+
+#[test]
+fn after_hiccups_a_short_echo_is_cancelled_again_within_a_minute() {
+    let mut room = Room::new(40, VoiceProcessing::ALL);
+    room.run(5, Talks::Far);
+    // As long as the speaker's thread is late, what was played is waited for, longer than the echo takes.
+    room.burst = 5;
+    room.run(2, Talks::Far);
+    room.burst = 1;
+    let losses: Vec<f64> = (0..60).map(|_| room.run(1, Talks::Far).loss_db()).collect();
+    println!("figure: echo return loss in each second after hiccups: {losses:.0?} dB");
+    assert!(losses[55..].iter().all(|loss| *loss >= 35.0), "{losses:.0?}");
+}
+
+#[test]
 fn after_a_pause_of_the_microphone_the_echo_is_gone_within_3_seconds() {
     let processing = VoiceProcessing { gain_control: false, ..VoiceProcessing::ALL };
     let mut room = Room::new(90, processing);
@@ -110,6 +137,53 @@ fn echo_cancellation_is_switched_while_it_runs() {
 }
 
 #[test]
+fn a_voice_is_not_held_up_for_long() {
+    let parts = [
+        ("high-pass", VoiceProcessing { high_pass: true, ..VoiceProcessing::NONE }, 1.0),
+        ("echo cancellation", VoiceProcessing { echo_cancellation: true, ..VoiceProcessing::NONE }, 6.0),
+        ("noise suppression", VoiceProcessing { noise_suppression: true, ..VoiceProcessing::NONE }, 8.0),
+        ("gain control", VoiceProcessing { gain_control: true, ..VoiceProcessing::NONE }, 1.0),
+        ("all", VoiceProcessing::ALL, 13.0),
+    ];
+    for (name, processing, most) in parts {
+        let mut room = Room::new(60, processing);
+        room.run(1, Talks::Near);
+        let heard = room.run(1, Talks::Near);
+        let late = lag(&heard.near, &heard.out) as f64 / 48.0;
+        println!("figure: {name}: a voice comes out {late:.1} ms later");
+        assert!(late <= most, "{name}: {late} ms");
+    }
+}
+
+#[test]
+fn each_other_part_is_switched_while_it_runs_and_takes_nothing_with_it() {
+    /// By how many dB a part changes what the microphone hears, once it is switched on.
+    fn switched(name: &str, on: VoiceProcessing, ambience: Option<Ambience>, talks: Talks) -> f64 {
+        let mut room = Room::new(60, VoiceProcessing::NONE);
+        (room.ambience, room.near_gain) = (ambience, 0.05);
+        let off = room.run(1, talks);
+        assert_eq!(off.microphone, off.out, "{name} is off");
+        room.control.set(on);
+        room.run(14, talks);
+        let heard = room.run(3, talks);
+        room.control.set(VoiceProcessing::NONE);
+        let off = room.run(1, talks);
+        assert_eq!(off.microphone, off.out, "{name} is off again");
+        decibels(energy(&heard.out) / energy(&heard.microphone))
+    }
+    let high_pass = VoiceProcessing { high_pass: true, ..VoiceProcessing::NONE };
+    let rumble = |at: usize| 3000.0 * (at as f32 * 20.0 * TAU / SAMPLE_RATE as f32).sin();
+    let rumble = switched("the high-pass", high_pass, Some(Box::new(rumble)), Talks::Nobody);
+    assert!(rumble < -20.0, "{rumble} dB");
+    let suppression = VoiceProcessing { noise_suppression: true, ..VoiceProcessing::NONE };
+    let noise = switched("the noise suppression", suppression, Some(Box::new(hiss)), Talks::Nobody);
+    assert!(noise < -9.0, "{noise} dB");
+    let gain_control = VoiceProcessing { gain_control: true, ..VoiceProcessing::NONE };
+    let soft = switched("the gain control", gain_control, None, Talks::Near);
+    assert!((6.0..30.0).contains(&soft), "{soft} dB");
+}
+
+#[test]
 fn with_everything_off_a_voice_passes_bit_for_bit() {
     let mut room = Room::new(60, VoiceProcessing::NONE);
     let heard = room.run(1, Talks::Near);
@@ -118,14 +192,9 @@ fn with_everything_off_a_voice_passes_bit_for_bit() {
 
 #[test]
 fn steady_noise_is_taken_down_and_the_voice_is_not() {
-    let noise = |at: usize| {
-        // A hash of the sample's number: white, and the same each time.
-        let mixed = (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 54) as f32 - 512.0
-    };
     let only = VoiceProcessing { noise_suppression: true, ..VoiceProcessing::NONE };
     let mut room = Room::new(60, only);
-    room.ambience = Some(Box::new(noise));
+    room.ambience = Some(Box::new(hiss));
     room.run(3, Talks::Nobody);
     let heard = room.run(2, Talks::Nobody);
     let down = decibels(energy(&heard.microphone) / energy(&heard.out));
@@ -162,6 +231,12 @@ fn a_soft_voice_is_lifted_and_a_loud_one_does_not_clip() {
     }
 }
 
+/// A hash of the sample's number: white, and the same each time.
+fn hiss(at: usize) -> f32 {
+    let mixed = (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    ((mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) >> 54) as f32 - 512.0
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Talks {
     Nobody,
@@ -169,6 +244,9 @@ enum Talks {
     Near,
     Both,
 }
+
+/// Other sound at the microphone, by the sample's number.
+type Ambience = Box<dyn Fn(usize) -> f32>;
 
 struct Room {
     start: Instant,
@@ -187,8 +265,7 @@ struct Room {
     burst: usize,
     waiting: Vec<AudioFrame>,
     played: Vec<f32>,
-    /// Other sound at the microphone, by the sample's number.
-    ambience: Option<Box<dyn Fn(usize) -> f32>>,
+    ambience: Option<Ambience>,
 }
 
 /// All samples of some time.
@@ -340,6 +417,12 @@ fn decibels(ratio: f64) -> f64 {
 /// At least that of one sample of 1, so that silence is not infinitely far down.
 fn energy(samples: &[i16]) -> f64 {
     samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>().max(1.0)
+}
+
+/// By how many samples, up to 30 ms, `b` is what `a` was.
+fn lag(a: &[i16], b: &[i16]) -> usize {
+    let like = |lag: usize| a.iter().zip(&b[lag..]).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    (0..1440).max_by(|x, y| like(*x).total_cmp(&like(*y))).unwrap_or(0)
 }
 
 /// From -1 to 1, at the lag of up to 20 ms at which it is the highest.

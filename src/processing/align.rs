@@ -7,8 +7,15 @@ use rubato::{Adjustable as _, Async, FixedAsync, PolynomialDegree, Resampler as 
 use std::time::{Duration, Instant};
 
 /// What is to wait after a frame was taken, so that one that comes a little late does no harm; more where they come later.
-const LEAST_WAITING: usize = FRAME_SAMPLES;
-const MOST_WAITING: usize = 3 * FRAME_SAMPLES;
+const LEAST_WAITING: f64 = FRAME_SAMPLES as f64;
+const MOST_WAITING: f64 = 3.0 * FRAME_SAMPLES as f64;
+/// And less again where more than this has waited at all times, for so many frames (10 s). A wait that is longer than the echo's
+/// own delay has the echo come before what was played, and nothing is cancelled: then it is up to a frame less at once.
+const SPARE: usize = FRAME_SAMPLES / 4;
+const CALM_AFTER: u32 = 500;
+/// By so much a second otherwise: the canceller follows that and keeps 45 dB and more of a loud echo down, where twice and a half as
+/// much leaves 13, and a jump nothing for a second or two. The 20 ms of a hiccup are made up for within 17 minutes.
+const SHRINK: f64 = 20e-6;
 /// More than this waits only when nothing was captured for a while: it is old.
 const OLD: usize = 10 * FRAME_SAMPLES;
 /// After so many frames, a second, it is looked whether more waits all the time than is good.
@@ -32,7 +39,7 @@ pub(super) struct Aligner {
     waiting: Vec<f32>,
     /// When the newest of them came.
     arrived: Option<Instant>,
-    wanted: usize,
+    wanted: f64,
     running: Option<Run>,
     /// How much faster the speaker's clock is, as far as is known.
     drift: f64,
@@ -40,6 +47,15 @@ pub(super) struct Aligner {
     /// Of the last frames taken: how many, and what waited at least after one.
     taken: u32,
     least: usize,
+    calm: Calm,
+}
+
+/// What waited at least since so many frames, and whether less is enough.
+#[derive(Default)]
+struct Calm {
+    frames: u32,
+    least: Option<usize>,
+    shrinks: bool,
 }
 
 /// The line through what the speaker was ahead of the microphone, in seconds, at each frame: the least squares, of which old
@@ -73,6 +89,7 @@ impl Aligner {
             made: vec![0.0; FRAME_SAMPLES],
             taken: 0,
             least: usize::MAX,
+            calm: Calm::default(),
         }
     }
 
@@ -86,12 +103,13 @@ impl Aligner {
     }
 
     /// What belongs to a frame that was captured at `now`. `None`: nothing is played, or not for long enough.
-    pub(super) fn take(&mut self, now: Instant) -> Option<AudioFrame> {
+    /// `cancelled`: the echo is, by now.
+    pub(super) fn take(&mut self, now: Instant, cancelled: bool) -> Option<AudioFrame> {
         let needed = self.resampler.input_frames_next();
         if self.waiting.len() < needed {
             if self.running.is_some() {
                 self.end_run();
-                self.wanted = (self.wanted + FRAME_SAMPLES).min(MOST_WAITING);
+                self.wanted = (self.wanted + FRAME_SAMPLES as f64).min(MOST_WAITING);
             }
             return None;
         }
@@ -100,11 +118,12 @@ impl Aligner {
             if self.arrived.is_some_and(|at| now.saturating_duration_since(at) > BETWEEN) {
                 self.waiting.clear();
             }
-            if self.waiting.len() < self.wanted + needed {
+            let enough = self.wanted.round() as usize + needed;
+            if self.waiting.len() < enough {
                 return None;
             }
             // More would only come later than the echo of it.
-            self.waiting.drain(..self.waiting.len() - self.wanted - needed);
+            self.waiting.drain(..self.waiting.len() - enough);
             self.resampler.reset();
         }
         let before = self.waiting.len();
@@ -122,7 +141,31 @@ impl Aligner {
         let set = self.resampler.set_resample_ratio(ratio, true);
         debug_assert!(set.is_ok(), "{ratio} is within the bounds");
         self.drop_what_always_waits();
+        self.want_less_when_calm(cancelled);
         Some(frame)
+    }
+
+    fn want_less_when_calm(&mut self, cancelled: bool) {
+        let waiting = self.waiting.len();
+        self.calm.frames += 1;
+        self.calm.least = Some(self.calm.least.map_or(waiting, |least| least.min(waiting)));
+        let too_much = self.wanted - LEAST_WAITING;
+        if self.calm.frames == CALM_AFTER {
+            let spare = self.calm.least.unwrap_or(0).saturating_sub(SPARE).min(FRAME_SAMPLES) as f64;
+            let shrinks = spare > 0.0 && too_much > 0.0;
+            if shrinks && !cancelled {
+                self.wanted -= spare.min(too_much);
+                return self.end_run();
+            }
+            self.calm = Calm { shrinks, ..Calm::default() };
+        }
+        if self.calm.shrinks
+            && let Some(run) = &mut self.running
+        {
+            let less = (FRAME_SAMPLES as f64 * SHRINK).min(too_much);
+            self.wanted -= less;
+            run.level -= less / f64::from(SAMPLE_RATE);
+        }
     }
 
     /// Frames of the microphone were lost: the drift would take a minute to make up for that.
@@ -130,8 +173,9 @@ impl Aligner {
         self.least = self.least.min(self.waiting.len());
         self.taken += 1;
         if self.taken == LOOK_EVERY {
-            if self.least > self.wanted + 2 * FRAME_SAMPLES {
-                self.waiting.drain(..self.least - self.wanted);
+            let wanted = self.wanted.round() as usize;
+            if self.least > wanted + 2 * FRAME_SAMPLES {
+                self.waiting.drain(..self.least - wanted);
                 self.end_run();
             }
             (self.taken, self.least) = (0, usize::MAX);
@@ -142,6 +186,7 @@ impl Aligner {
         if let Some(run) = self.running.take() {
             self.drift = run.drift;
         }
+        self.calm = Calm::default();
     }
 
     /// What waits is from before.
@@ -219,7 +264,7 @@ mod tests {
                 played += 1;
             }
             let late = random.random_range(0.0..=uneven_ms) / 1e3;
-            let none = aligner.take(start + Duration::from_secs_f64(now + late)).is_none();
+            let none = aligner.take(start + Duration::from_secs_f64(now + late), true).is_none();
             missing += u32::from(none && captured > seconds * 25);
         }
         (missing, aligner.running.map_or(f64::NAN, |run| run.drift * 1e6))
@@ -250,10 +295,41 @@ mod tests {
             aligner.put(&AudioFrame::SILENCE, now);
             // Six frames are lost.
             if !(50..56).contains(&n) {
-                aligner.take(now);
+                aligner.take(now, true);
             }
         }
         assert!(aligner.running.is_some() && aligner.waiting.len() < 3 * FRAME_SAMPLES, "{}", aligner.waiting.len());
+    }
+
+    #[test]
+    fn when_a_hiccup_is_over_the_wait_is_short_again_within_18_minutes() {
+        let (start, mut aligner) = (Instant::now(), Aligner::new());
+        let mut late = Vec::new();
+        let mut taken = |aligner: &mut Aligner, frames: std::ops::Range<u32>, hiccup: &dyn Fn(u32) -> bool| {
+            let mut missing = 0;
+            for n in frames {
+                let now = start + FRAME_DURATION * n;
+                late.push(AudioFrame::SILENCE);
+                if !hiccup(n) {
+                    late.drain(..).for_each(|frame| aligner.put(&frame, now));
+                }
+                missing += u32::from(aligner.take(now, true).is_none());
+            }
+            missing
+        };
+        // Once the speaker's thread stands still for 100 ms.
+        let missing = taken(&mut aligner, 0..500, &|n| (490..495).contains(&n));
+        assert!(missing > 2 && aligner.wanted == 2.0 * LEAST_WAITING, "{missing} missing, {}", aligner.wanted);
+        let missing = taken(&mut aligner, 500..500 + 18 * 60 * 50, &|_| false);
+        assert_eq!((missing, aligner.wanted), (0, LEAST_WAITING));
+        let most = 2 * FRAME_SAMPLES;
+        assert!(aligner.waiting.len() <= most, "{} samples wait", aligner.waiting.len());
+    }
+
+    #[test]
+    fn while_frames_come_late_the_wait_stays_long() {
+        let (missing, _) = run(0.0, 35.0, 600);
+        assert_eq!(missing, 0);
     }
 
     #[test]

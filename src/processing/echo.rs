@@ -18,6 +18,8 @@ const BAND_PART: usize = PART / BANDS;
 const BLOCKS: usize = FRAME_SAMPLES / BANDS / BLOCK_SIZE;
 /// The microphone is overloaded: what it hears is no linear image of what is played.
 const SATURATED: u16 = 32_700;
+/// So much of an echo the linear filter takes out, measured over a second or two, when it has found it: 10 dB and more.
+const CANCELS_DB: f64 = 6.0;
 
 /// Takes what is played out of what is heard.
 pub(super) struct EchoCanceller {
@@ -47,6 +49,11 @@ impl EchoCanceller {
             self.played.get(n, &mut self.block);
             self.processor.buffer_render(&self.block);
         }
+    }
+
+    /// An echo is found and taken out; not where there is none.
+    pub(super) fn cancels(&self) -> bool {
+        self.processor.get_metrics().echo_return_loss_enhancement > CANCELS_DB
     }
 
     /// What the microphone heard, in place.

@@ -37,12 +37,13 @@ impl PlaybackTap {
 }
 
 impl PlaybackReference {
-    /// What was played, for a frame that was captured at `now`. `None`: nothing, or not for long enough.
-    pub(super) fn take(&mut self, now: Instant) -> Option<AudioFrame> {
+    /// What was played, for a frame that was captured at `now`. `None`: nothing, or not for long enough. `cancelled`: its echo is,
+    /// by now.
+    pub(super) fn take(&mut self, now: Instant, cancelled: bool) -> Option<AudioFrame> {
         while let Ok((played, at)) = self.frames.try_recv() {
             self.aligner.put(&played, at);
         }
-        self.aligner.take(now)
+        self.aligner.take(now, cancelled)
     }
 
     /// Leaves out what waits.
@@ -66,15 +67,15 @@ mod tests {
         for _ in 0..100 {
             tap.play(&AudioFrame { samples: [1; FRAME_SAMPLES] }, now);
         }
-        assert!(reference.take(now + Duration::from_secs(1)).is_none(), "it was played long before");
+        assert!(reference.take(now + Duration::from_secs(1), true).is_none(), "it was played long before");
         (0..4).for_each(|_| tap.play(&AudioFrame { samples: [1; FRAME_SAMPLES] }, now));
-        assert!(reference.take(now).is_some());
+        assert!(reference.take(now, true).is_some());
         reference.clear();
-        assert!(reference.take(now).is_none());
+        assert!(reference.take(now, true).is_none());
         for _ in 0..4 {
             tap.play(&AudioFrame { samples: [2; FRAME_SAMPLES] }, now);
         }
         // The first samples are those of the filter that begins.
-        assert_eq!(reference.take(now).unwrap().samples[100], 2);
+        assert_eq!(reference.take(now, true).unwrap().samples[100], 2);
     }
 }

@@ -58,7 +58,7 @@ impl VoiceProcessor {
             self.high_pass.process(frame);
         }
         if let Some(echo) = &mut self.echo {
-            if let Some(played) = self.reference.take(now) {
+            if let Some(played) = self.reference.take(now, echo.cancels()) {
                 echo.play(&played);
             }
             echo.cancel(frame);
