@@ -56,7 +56,9 @@ fn pictures(width: u32, height: u32) -> Vec<VideoFrame> {
 }
 
 fn vp8(c: &mut Criterion) {
-    for (name, width, height, bps) in [("360p", 640, 360, 600_000), ("720p", 1280, 720, 1_500_000)] {
+    for (name, width, height, bps) in
+        [("360p", 640, 360, 600_000), ("720p", 1280, 720, 1_500_000), ("1080p", 1920, 1080, 3_000_000)]
+    {
         let frames = pictures(width, height);
         let mut encoder = Vp8Encoder::new(bps, 30);
         let mut n = 0u32;
@@ -84,6 +86,23 @@ fn vp8(c: &mut Criterion) {
     }
 }
 
+/// What a camera delivers, made what the encoder takes.
+#[cfg(feature = "devices")]
+fn convert(c: &mut Criterion) {
+    use trill::device::camera::{PixelFormat, bench::Converter};
+    let (mut converter, mut to) = (Converter::default(), VideoFrame::black(1280, 720).unwrap());
+    // Bytes of no pattern; each format takes as many as it has.
+    let from: Vec<u8> = (0..1280 * 720 * 3u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for format in [PixelFormat::Yuyv, PixelFormat::Nv12, PixelFormat::Rgb, PixelFormat::I420] {
+        c.bench_function(&format!("720p from {format:?} to I420"), |b| {
+            b.iter(|| converter.convert(format, (1280, 720), &from, &mut to).unwrap())
+        });
+    }
+}
+
+#[cfg(not(feature = "devices"))]
+fn convert(_: &mut Criterion) {}
+
 fn scale(c: &mut Criterion) {
     let from = &pictures(1280, 720)[0];
     let mut to = VideoFrame::black(640, 360).unwrap();
@@ -94,6 +113,6 @@ fn scale(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(3));
-    targets = opus, vp8, scale
+    targets = opus, vp8, convert, scale
 }
 criterion_main!(benches);

@@ -42,18 +42,25 @@ fn assembly(c: &mut Criterion) {
     let mut assembler = FrameAssembler::default();
     let (mut sequence, mut n) = (0u16, 0u32);
     c.bench_function("packets to frame", |b| {
-        b.iter(|| {
+        let packets = || {
             let frame = [u8::from(n > 0); FRAME_BYTES];
             let arrival = start + Duration::from_millis(33) * n;
+            let mut packets = Vec::new();
             packetizer.packetize(&frame, |payload, marker| {
                 let packet =
                     RtpPacket { sequence, timestamp: n.wrapping_mul(3000), marker, payload, audio_level: None };
                 sequence = sequence.wrapping_add(1);
-                assembler.insert(ReceivedPacket { packet, arrival });
+                packets.push(ReceivedPacket { packet, arrival });
             });
             n += 1;
+            (packets, arrival)
+        };
+        let assemble = |(packets, arrival): (Vec<ReceivedPacket>, Instant)| {
+            packets.into_iter().for_each(|packet| assembler.insert(packet));
             assembler.poll(arrival).expect("every frame is whole").data.len()
-        })
+        };
+        // One at a time, as the frames follow each other.
+        b.iter_batched(packets, assemble, BatchSize::PerIteration)
     });
 }
 

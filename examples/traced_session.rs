@@ -1,11 +1,11 @@
 //! Two participants of one session on this machine: one sends a WAV and a Y4M file, the other writes down what came, and
 //! when. What `scripts/quality` measures our engine with; docs/quality.md tells how.
 //!
-//!     traced_session SERVER SENDER-TOKEN RECEIVER-TOKEN SPEECH.wav CLIP.y4m VIDEO-KBPS FOLDER
+//!     traced_session SERVER SENDER-TOKEN RECEIVER-TOKEN SPEECH.wav CLIP.y4m VIDEO-KBPS FOLDER [unrecorded]
 //!
 //! Prints `{"event": "media"}` once sound and picture have come, and ends when its standard input does. In FOLDER are then
 //! `heard.s16` (48 kHz, mono), `seen.luma` (each picture's rows of Y, one picture after the other) and `trace.json`, with
-//! the times of both ends on one clock.
+//! the times of both ends on one clock. With `unrecorded` all is decoded and nothing but the times is written.
 
 #![allow(clippy::disallowed_methods, reason = "an app may read the clock")]
 
@@ -80,18 +80,19 @@ impl VideoSource for Traced<Y4mSource> {
     }
 }
 
-impl AudioSink for Traced<BufWriter<File>> {
+impl AudioSink for Traced<Option<BufWriter<File>>> {
     fn play(&mut self, frame: &AudioFrame) -> Result<()> {
         self.trace.note(|log, now| log.heard.push((now, log.heard.len() * FRAME_SAMPLES)));
+        let Some(file) = &mut self.inner else { return Ok(()) };
         let bytes: Vec<u8> = frame.samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
-        self.inner.write_all(&bytes).map_err(unwritten)
+        file.write_all(&bytes).map_err(unwritten)
     }
 }
 
-impl VideoSink for Traced<File> {
+impl VideoSink for Traced<Option<File>> {
     fn show(&mut self, frame: &VideoFrame) -> Result<()> {
         self.trace.note(|log, now| log.seen.push((now, frame.width(), frame.height())));
-        self.inner.write_all(frame.planes()[0]).map_err(unwritten)
+        self.inner.as_mut().map_or(Ok(()), |file| file.write_all(frame.planes()[0]).map_err(unwritten))
     }
 }
 
@@ -102,21 +103,22 @@ fn unwritten(error: std::io::Error) -> Error {
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<()> {
     let given: Vec<String> = std::env::args().skip(1).collect();
-    let [server, sender, receiver, speech, clip, kbps, folder] = &given[..] else {
-        let usage = "usage: traced_session SERVER SENDER-TOKEN RECEIVER-TOKEN SPEECH.wav CLIP.y4m VIDEO-KBPS FOLDER";
+    let [server, sender, receiver, speech, clip, kbps, folder, options @ ..] = &given[..] else {
+        let usage = "usage: traced_session SERVER SENDER-TOKEN RECEIVER-TOKEN SPEECH.wav CLIP.y4m VIDEO-KBPS FOLDER [unrecorded]";
         return Err(Error::new(ErrorCode::InvalidArgument, usage));
     };
+    let recorded = !options.iter().any(|option| option == "unrecorded");
     let kbps: u32 = kbps.parse().map_err(|_| Error::new(ErrorCode::InvalidArgument, "VIDEO-KBPS is a number"))?;
     let folder = Path::new(folder);
     let create = |name| File::create(folder.join(name)).map_err(unwritten);
     let trace = Trace { zero: Instant::now(), log: Arc::default() };
     let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let traced_video = {
-        let (trace, file) = (trace.clone(), Mutex::new(Some(create("seen.luma")?)));
+        let (trace, file) = (trace.clone(), Mutex::new(recorded.then(|| create("seen.luma")).transpose()?));
         // There is one track of pictures; one that comes again after a new connection is written on.
-        move || match file.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(File::try_clone) {
-            Some(Ok(inner)) => VideoOutput::Custom(Box::new(Traced { inner, trace: trace.clone() })),
-            _ => VideoOutput::None,
+        move || match file.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(File::try_clone).transpose() {
+            Ok(inner) => VideoOutput::Custom(Box::new(Traced { inner, trace: trace.clone() })),
+            Err(_) => VideoOutput::None,
         }
     };
 
@@ -135,7 +137,7 @@ async fn main() -> Result<()> {
     };
     let receiving = SessionSettings {
         speaker: AudioOutput::Custom(Box::new(Traced {
-            inner: BufWriter::new(create("heard.s16")?),
+            inner: recorded.then(|| create("heard.s16").map(BufWriter::new)).transpose()?,
             trace: trace.clone(),
         })),
         video_outputs: Box::new(move |_, _, _| traced_video()),

@@ -2,7 +2,7 @@
 // down what came, and when. What scripts/quality measures Chromium with: as examples/traced_session.rs for our engine, with
 // the same arguments, the same files and the same line on standard output.
 //
-//     node chromium.mjs SERVER SENDER-TOKEN RECEIVER-TOKEN SPEECH.wav CLIP.y4m VIDEO-KBPS FOLDER
+//     node chromium.mjs SERVER SENDER-TOKEN RECEIVER-TOKEN SPEECH.wav CLIP.y4m VIDEO-KBPS FOLDER [unrecorded]
 //
 // MODULES names the folder that npm installed into.
 
@@ -15,7 +15,7 @@ import { fileURLToPath } from "node:url";
 import { launch } from "../../../tests/interop/browser.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
-const [url, sender, receiver, speech, clip, kbps, folder] = process.argv.slice(2);
+const [url, sender, receiver, speech, clip, kbps, folder, unrecorded] = process.argv.slice(2);
 
 const served = {
   "/": [join(here, "page.html"), "text/html"],
@@ -52,7 +52,7 @@ try {
   await page.goto(`http://127.0.0.1:${server.address().port}/`);
   await page.waitForFunction(() => window.run);
   const over = finished(process.stdin.resume(), { writable: false });
-  await Promise.race([failed, page.evaluate((options) => window.run(options), { url, sender, receiver, kbps: Number(kbps) })]);
+  await Promise.race([failed, page.evaluate((options) => window.run(options), { url, sender, receiver, kbps: Number(kbps), recorded: !unrecorded })]);
   await Promise.race([failed, over]);
   const trace = await page.evaluate(() => window.stop());
   await writeFile(join(folder, "trace.json"), JSON.stringify(trace));

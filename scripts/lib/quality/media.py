@@ -22,6 +22,12 @@ CHECK = 0b10110101
 DARK, LIGHT = 35, 220
 
 
+def use(width, height):
+    """Pictures of another size, before any are made or measured."""
+    global WIDTH, HEIGHT
+    WIDTH, HEIGHT = make_media.WIDTH, make_media.HEIGHT = width, height
+
+
 def cells(number):
     check = (number * 37 ^ CHECK) & 0xFF
     return [(number >> bit) & 1 for bit in range(NUMBER_BITS)] + [(check >> bit) & 1 for bit in range(CELLS - NUMBER_BITS)]

@@ -94,9 +94,29 @@ class Server:
         self.program.stop()
 
 
-def run(server, participants, network, seed, speech, clip, seconds, folder):
+def cpu_seconds(pid):
+    """What a process and all that it started have used."""
+    children, used = {}, {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(") ", 1)[1].split()
+        except OSError:
+            continue
+        process = int(stat.parent.name)
+        children.setdefault(int(fields[1]), []).append(process)
+        # Its own and that of the children that it waited for, in user and in system mode.
+        used[process] = sum(map(int, fields[11:15]))
+    tree, total = [pid], 0
+    while tree:
+        process = tree.pop()
+        tree += children.get(process, ())
+        total += used.get(process, 0)
+    return total / os.sysconf("SC_CLK_TCK")
+
+
+def run(server, participants, network, seed, speech, clip, seconds, folder, *more):
     """Runs `participants` (a command) through `network` (a file) and gives the window to measure, on the trace's clock,
-    and what the proxy counted."""
+    what the proxy counted, and what CPU the participants took. `more` goes to the participants."""
     port = server.udp.rsplit(":", 1)[1]
     impair = Program(
         [server.trill, "impair", "--json", "--seed", seed, "--file", network, "--listen", f"{FRONT}:{port}", "--upstream", server.udp],
@@ -107,7 +127,7 @@ def run(server, participants, network, seed, speech, clip, seconds, folder):
         impair.wait_for("listening", 10)
         room = folder.name
         tokens = [server.token(room, who) for who in ("sender", "receiver")]
-        both = Program([*participants, f"http://{server.http}", *tokens, speech, clip, VIDEO_KBPS, folder], folder / "participants.log")
+        both = Program([*participants, f"http://{server.http}", *tokens, speech, clip, VIDEO_KBPS, folder, *more], folder / "participants.log")
         programs.append(both)
         first_packet, _ = impair.wait_for("client", PATIENCE)
         both.wait_for("media", PATIENCE)
@@ -116,7 +136,11 @@ def run(server, participants, network, seed, speech, clip, seconds, folder):
         if late > 0:
             # Said with the figures: the network's changes come earlier in what is measured.
             begin += late
-        time.sleep(begin + seconds + 0.5 - time.time())
+        time.sleep(max(0.0, begin - time.time()))
+        used, since = cpu_seconds(both.process.pid), time.monotonic()
+        time.sleep(begin + seconds - time.time())
+        cpu_percent = 100 * (cpu_seconds(both.process.pid) - used) / (time.monotonic() - since)
+        time.sleep(0.5)
         both.finish(30)
         impair.stop()
         _, stopped = impair.wait_for("stopped", 5)
@@ -125,4 +149,4 @@ def run(server, participants, network, seed, speech, clip, seconds, folder):
             program.stop()
     zero = json.loads((folder / "trace.json").read_text())["unix_us"] / 1e6
     window = (begin - zero, begin - zero + seconds)
-    return window, dict(proxy=stopped["statistics"], late_ms=round(max(0.0, late) * 1000))
+    return window, dict(proxy=stopped["statistics"], late_ms=round(max(0.0, late) * 1000), cpu_percent=round(cpu_percent, 1))

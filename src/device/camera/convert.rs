@@ -69,7 +69,7 @@ impl PixelFormat {
 
 /// Brings pictures into I420, with memory that is used again.
 #[derive(Default)]
-pub(super) struct Converter {
+pub struct Converter {
     rgb: Vec<u8>,
 }
 
@@ -77,7 +77,7 @@ impl Converter {
     /// Writes the picture at the beginning of `data` to `frame`, whose memory is used again; its timestamp stays. A JPEG's
     /// own size counts. Fails with `malformed` when `data` is too short or damaged, with `invalid_argument` for a side of
     /// 0 or over the limit.
-    pub(super) fn convert(
+    pub fn convert(
         &mut self,
         format: PixelFormat,
         size: (u32, u32),

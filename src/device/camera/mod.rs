@@ -11,6 +11,11 @@ mod source;
 mod v4l2;
 
 pub use convert::PixelFormat;
+/// For benches/.
+#[doc(hidden)]
+pub mod bench {
+    pub use super::convert::Converter;
+}
 pub use source::CameraSource;
 #[cfg(test)]
 pub(super) use source::fakes;
