@@ -28,6 +28,9 @@ const SEND_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client may take to close its side.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What a connection reads at a time: descriptions take a few of these, all else one. A client that is merely there holds it.
+const READ_BUFFER: usize = 4 * 1024;
+
 /// Messages that a client may send at once, in seconds of its rate.
 const BURST_SECONDS: f64 = 5.0;
 
@@ -99,7 +102,7 @@ async fn connect(
     let firefox =
         headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).is_some_and(|a| a.contains("Firefox/"));
     let limit = inner.settings.config.limits.signal_bytes;
-    let upgrade = upgrade.max_message_size(limit).max_frame_size(limit);
+    let upgrade = upgrade.read_buffer_size(READ_BUFFER).max_message_size(limit).max_frame_size(limit);
     upgrade.on_upgrade(move |socket| async move {
         let connection = inner.next_connection();
         let admission = Admission {
