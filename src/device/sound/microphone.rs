@@ -12,8 +12,10 @@ use rtrb::{Consumer, Producer, RingBuffer};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// How often it is looked whether the device has brought enough: a fraction of a frame.
+/// How often it is looked whether the device has brought enough, once it may have: a fraction of a frame.
 const POLL: Duration = Duration::from_millis(3);
+/// A device's call comes so much earlier now and then.
+const EARLY: Duration = Duration::from_millis(2);
 /// What waits longer than this, in frames, is left out: its reader stood still, and old sound is delay for good.
 const MAX_BEHIND: usize = 6;
 
@@ -50,6 +52,12 @@ impl Microphone {
     /// What it is. `is_default` says that none was named.
     pub fn device(&self) -> &SoundDevice {
         &self.about
+    }
+
+    /// When a frame may be whole, at the earliest: sound comes in real time.
+    fn missing(&self) -> Duration {
+        let samples = FRAME_SAMPLES.saturating_sub(self.ready.len()) as u32;
+        (Duration::from_secs(1) * samples / SAMPLE_RATE).saturating_sub(self.pulse.silent_for() + EARLY)
     }
 
     fn read(&mut self) -> Result<()> {
@@ -113,7 +121,7 @@ impl AudioSource for Microphone {
             if start.elapsed() + POLL > MAX_WAIT {
                 return Ok(Next::Nothing);
             }
-            std::thread::sleep(POLL);
+            std::thread::sleep(self.missing().min(MAX_WAIT.saturating_sub(start.elapsed())).max(POLL));
         }
     }
 
