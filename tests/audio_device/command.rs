@@ -1,11 +1,17 @@
 //! `trill devices`.
 
-use crate::server::with_server;
+use crate::server::{pactl, with_server};
 use std::process::Command;
 
 /// What `trill devices` prints, and how it ends.
 fn devices(args: &[&str]) -> (bool, String, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_trill")).arg("devices").args(args).output().unwrap();
+    devices_on(args, &[])
+}
+
+/// As [`devices`], on other devices of the sound server's than the default ones.
+fn devices_on(args: &[&str], others: &[(&str, &str)]) -> (bool, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_trill"));
+    let output = command.arg("devices").args(args).envs(others.iter().copied()).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (output.status.success(), text(&output.stdout), text(&output.stderr))
 }
@@ -45,6 +51,70 @@ fn trill_devices_lists_and_tries_out_what_there_is() {
         assert!((-17..=-12).contains(&loudest), "{levels}");
         assert!(tone.join().unwrap().0);
     });
+}
+
+/// What `trill doctor` says of the devices: verdict, cause and remedy of each.
+fn diagnosis() -> std::collections::BTreeMap<String, (String, String, String)> {
+    let mut doctor = Command::new(env!("CARGO_BIN_EXE_trill"));
+    // No server: that is not what is asked.
+    doctor.args(["doctor", "--json", "--dev", "--as", "alice", "--server", "http://127.0.0.1:1"]);
+    let checks = json_lines(&String::from_utf8(doctor.output().unwrap().stdout).unwrap());
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let checks = checks.iter().filter(|line| line["event"] == "check");
+    checks
+        .map(|line| (text(&line["check"]), (text(&line["verdict"]), text(&line["cause"]), text(&line["remedy"]))))
+        .collect()
+}
+
+#[test]
+fn trill_doctor_tries_microphone_speaker_and_camera() {
+    with_server("command::trill_doctor_tries_microphone_speaker_and_camera", Some("rate=48000 channels=1"), |_| {
+        let found = diagnosis();
+        for check in ["microphone", "speaker"] {
+            let (verdict, cause, _) = &found[check];
+            assert!(verdict == "ok" && cause.contains("the default one opens: "), "{found:?}");
+        }
+        assert_eq!(found["server"].0, "fault");
+    });
+}
+
+#[test]
+fn trill_doctor_says_what_is_missing_and_what_to_do() {
+    with_server("command::trill_doctor_says_what_is_missing_and_what_to_do", None, |_| {
+        let found = diagnosis();
+        for (check, remedy_names) in [("microphone", "--mic"), ("speaker", "--speaker")] {
+            let (verdict, cause, remedy) = &found[check];
+            assert!(verdict == "warning" && cause.len() > 20 && remedy.contains(remedy_names), "{found:?}");
+        }
+    });
+}
+
+#[test]
+fn in_the_loopback_test_what_the_microphone_hears_comes_out_of_the_speaker() {
+    with_server(
+        "command::in_the_loopback_test_what_the_microphone_hears_comes_out_of_the_speaker",
+        Some("rate=48000 channels=1"),
+        |_| {
+            let folder = std::path::PathBuf::from(std::env::var("HOME").unwrap());
+            assert!(pactl(
+                &folder,
+                &["load-module", "module-null-sink", "sink_name=mouth", "rate=48000", "channels=1"]
+            ));
+            assert!(pactl(&folder, &["set-default-source", "mouth.monitor"]));
+            let run = |args: &'static [&str], others: &'static [(&str, &str)]| {
+                std::thread::spawn(move || devices_on(args, others))
+            };
+            let voice = run(&["--test-speaker", "--time", "10s", "--json"], &[("PULSE_SINK", "mouth")]);
+            let loopback = run(&["--test-loopback", "--time", "8s", "--json"], &[]);
+            let ear = run(&["--test-microphone", "--time", "6s", "--json"], &[("PULSE_SOURCE", "vspk.monitor")]);
+            for (what, run) in [("ear", ear), ("loopback", loopback)] {
+                let (ok, lines, error) = run.join().unwrap();
+                assert!(ok, "{what}: {error}");
+                assert_eq!(json_lines(&lines).pop().unwrap()["heard"], true, "{what}: {lines}");
+            }
+            assert!(voice.join().unwrap().0);
+        },
+    );
 }
 
 #[test]

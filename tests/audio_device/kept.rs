@@ -156,6 +156,51 @@ fn a_call_is_heard_again_when_its_sink_was_removed_and_added() {
 }
 
 #[test]
+fn when_the_default_devices_are_changed_a_call_is_on_the_new_ones() {
+    with_server(
+        "kept::when_the_default_devices_are_changed_a_call_is_on_the_new_ones",
+        Some("rate=48000 channels=1"),
+        |_| {
+            let folder = PathBuf::from(std::env::var("HOME").unwrap());
+            let mut kept = Kept::start(DevicePolicy::FollowDefault);
+            kept.wait_for_both("in use", is_using);
+            kept.wait_for_tone();
+            assert!(pactl(
+                &folder,
+                &["load-module", "module-null-sink", "sink_name=other", "rate=48000", "channels=1"]
+            ));
+            assert!(pactl(&folder, &["set-default-sink", "other"]));
+            assert!(pactl(&folder, &["set-default-source", "other.monitor"]));
+            // The old ones go away: whoever is still on them hears nothing.
+            assert!(pactl(&folder, &["set-sink-mute", "vspk", "1"]));
+            let start = Instant::now();
+            while !on(&folder, "sinks", "other", "sink-inputs")
+                || !on(&folder, "sources", "other.monitor", "source-outputs")
+            {
+                assert!(start.elapsed() < BOUND, "the call is still on the old ones");
+                let mut frame = AudioFrame::SILENCE;
+                kept.microphone.next_frame(&mut frame).unwrap();
+            }
+            kept.wait_for_tone();
+        },
+    );
+}
+
+/// Whether a stream of that kind is on the sink or source of that name.
+fn on(folder: &std::path::Path, kind: &str, name: &str, streams: &str) -> bool {
+    let list = |what: &str| {
+        let mut list = Command::new("pactl");
+        list.args(["list", "short", what]);
+        environment(&mut list, folder);
+        String::from_utf8_lossy(&list.output().unwrap().stdout).into_owned()
+    };
+    let devices = list(kind);
+    let number =
+        devices.lines().find(|line| line.split('\t').nth(1) == Some(name)).and_then(|line| line.split('\t').next());
+    list(streams).lines().any(|line| line.split('\t').nth(1) == number)
+}
+
+#[test]
 fn a_muted_microphone_is_closed() {
     with_server("kept::a_muted_microphone_is_closed", Some("rate=48000 channels=1"), |_| {
         let folder = PathBuf::from(std::env::var("HOME").unwrap());
