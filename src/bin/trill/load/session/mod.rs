@@ -1,6 +1,7 @@
 //! `trill load session`: publishers and subscribers on a running server, and what it costs to forward between them.
 
 mod board;
+mod janus;
 mod livekit;
 mod pacer;
 mod participant;
@@ -73,6 +74,9 @@ pub struct SessionCommand {
     /// How long it is measured, 1s to 10m
     #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
     duration: Duration,
+    /// The server is a Janus with its VideoRoom plugin, and --server its WebSocket; needs --pid, and no key
+    #[arg(long, requires = "pid")]
+    janus: bool,
     /// Print one JSON object instead of progress and a table
     #[arg(long)]
     json: bool,
@@ -80,9 +84,9 @@ pub struct SessionCommand {
 
 /// How participants get in.
 #[derive(Clone)]
-struct Entrance {
-    url: Url,
-    key: ApiKey,
+enum Entrance {
+    Trill(Url, ApiKey),
+    Janus(Url),
 }
 
 /// Who is on the server, and what they run in.
@@ -96,7 +100,10 @@ struct Crowd {
 impl SessionCommand {
     pub fn run(self) -> Result<()> {
         output::start_log(self.json, "trill=warn");
-        let entrance = Entrance { url: self.target.url("/rtc")?, key: self.keys.key()? };
+        let entrance = match self.janus {
+            true => Entrance::Janus(self.target.url("/")?),
+            false => Entrance::Trill(self.target.url("/rtc")?, self.keys.key()?),
+        };
         self.check()?;
         let participants = u64::from(self.rooms) * u64::from(self.publishers + self.subscribers);
         files::allow(participants * FILES_EACH + OTHER_FILES, "--rooms, --publishers and --subscribers")?;
@@ -130,15 +137,18 @@ impl SessionCommand {
     }
 
     async fn load(&self, entrance: &Entrance) -> Result<Report> {
-        let (source, this) = (Source::new(self.target.pid, &entrance.url), Source::Process(std::process::id()));
+        let (source, this) = (Source::new(self.target.pid, entrance.url()), Source::Process(std::process::id()));
         let before = source.read().await?;
+        if let Entrance::Janus(url) = entrance {
+            janus::make_rooms(url, self.rooms.into(), self.publishers.into()).await?;
+        }
         let mut crowd = Crowd {
             board: Arc::new(Board::new()),
             publishers: Vec::new(),
             subscribers: Vec::new(),
             tasks: JoinSet::new(),
         };
-        let local = self.local_address(&entrance.url)?;
+        let local = self.local_address(entrance.url())?;
         self.join(&mut crowd, entrance, local, true).await?;
         let pacer = Pacer::start(crowd.publishers.clone(), self.rate, self.bytes.into());
         tokio::time::sleep(SETTLE).await;
@@ -279,21 +289,34 @@ impl SessionCommand {
 }
 
 impl Entrance {
+    fn url(&self) -> &Url {
+        let (Self::Trill(url, _) | Self::Janus(url)) = self;
+        url
+    }
+
     /// Starts a participant. What becomes of it stands on the board.
     fn enter(&self, crowd: &mut Crowd, role: Role, local: IpAddr, name: String) -> Result<Arc<Participant>> {
         let publishes = role.publisher.is_some();
-        // The server gives every participant something to receive on.
-        let participant = Arc::new(Participant::new(role, local, publishes, crowd.board.clone())?);
-        let (Self { url, key }, media, board) = (self.clone(), participant.clone(), crowd.board.clone());
+        // Trill gives every participant something to receive on, Janus only subscribers.
+        let receives = !publishes || matches!(self, Self::Trill(..));
+        let participant = Arc::new(Participant::new(role, local, (publishes, receives), crowd.board.clone())?);
+        let (entrance, media, board) = (self.clone(), participant.clone(), crowd.board.clone());
         crowd.tasks.spawn(async move {
             let error = tokio::select! {
                 error = media.run() => error,
-                Err(error) = livekit::stay(&url, &key, &name, &media) => error,
+                Err(error) = entrance.signal(&name, &media) => error,
             };
             board.failed(&error);
         });
         let its_kind = if publishes { &mut crowd.publishers } else { &mut crowd.subscribers };
         its_kind.push(participant.clone());
         Ok(participant)
+    }
+
+    async fn signal(&self, name: &str, participant: &Participant) -> Result<()> {
+        match self {
+            Self::Trill(url, key) => livekit::stay(url, key, name, participant).await,
+            Self::Janus(url) => janus::stay(url, participant).await,
+        }
     }
 }

@@ -77,11 +77,11 @@ struct Heard {
 }
 
 impl Participant {
-    /// It receives in any case. Errors: `internal`, without a socket.
-    pub fn new(role: Role, local: IpAddr, publishes: bool, board: Arc<Board>) -> Result<Self> {
+    /// `publishes`, `receives`: on which connections. Errors: `internal`, without a socket.
+    pub fn new(role: Role, local: IpAddr, (publishes, receives): (bool, bool), board: Arc<Board>) -> Result<Self> {
         let now = Instant::now();
         let leg = |wanted: bool| wanted.then(|| Leg::bind(local)).transpose();
-        let legs = [leg(publishes)?, leg(true)?];
+        let legs = [leg(publishes)?, leg(receives)?];
         // A connection that is never negotiated needs no address of its own.
         let address = |leg: &Option<Leg>| leg.as_ref().map_or(SocketAddr::new(local, 9), |leg| leg.address);
         let client = LightClient::new(now, address(&legs[0]), address(&legs[1]))?;
