@@ -285,6 +285,54 @@ fn a_picture_gets_smaller_for_a_receiver_whose_network_is_narrow() {
 }
 
 #[test]
+fn between_two_one_size_is_sent_and_in_a_group_each_gets_the_one_that_its_network_carries() {
+    let good = Profile { delay_ms: 10.0, ..Profile::default() };
+    let server = TestServer::between(good, good);
+    let ann = Client::join_with(&server.url(), &token("ann"), |settings| {
+        settings.camera = VideoInput::TestPicture { width: 960, height: 540, fps: 15 };
+        settings.video_bitrate_bps = 800_000;
+        settings.video.max_fps = 15;
+    });
+    ann.wait_until_connected();
+    let layers = || {
+        let stats = ann.runtime.block_on(ann.handle.stats()).unwrap();
+        stats.sent[0].layers.iter().map(|layer| (layer.video.frames, layer.video.bitrate_bps)).collect::<Vec<_>>()
+    };
+    let wide = Client::listen(&server.url(), &token("wide"));
+    let shows = |client: &Client, width: std::ops::Range<u32>| {
+        client.poll("pictures of that size", || {
+            let latest = client.see(20);
+            let numbers: Vec<u16> = latest.iter().map(|picture| picture.number).collect();
+            assert!(numbers.is_sorted() && numbers[0] < numbers[19], "the picture moves forward: {numbers:?}");
+            latest.iter().all(|picture| width.contains(&picture.width)).then_some(())
+        });
+    };
+    shows(&wide, 960..961);
+    let [(0, 0), (0, 0), (frames, 1..)] = layers()[..] else { panic!("no encoder runs in vain: {:?}", layers()) };
+    assert!(frames >= 20);
+
+    server.next_clients_between(good, Profile { rate_kbps: 300.0, ..good });
+    let narrow = Client::listen(&server.url(), &token("narrow"));
+    shows(&narrow, 200..500);
+    shows(&wide, 960..961);
+    shows(&narrow, 200..500);
+    assert!(layers().iter().all(|(frames, bitrate)| *frames > 0 && *bitrate > 0), "{:?}", layers());
+
+    // Nobody wants it: nothing is encoded until somebody does again.
+    let track = wide.handle.roster().others().flat_map(|p| p.tracks.clone()).next().unwrap();
+    assert!(track.simulcast, "{track:?}");
+    for client in [&wide, &narrow] {
+        client.runtime.block_on(client.handle.subscribe(track.id.clone(), false)).unwrap();
+    }
+    ann.poll("that nothing is sent", || layers().iter().all(|(_, bitrate)| *bitrate == 0).then_some(()));
+    let before = layers();
+    wide.runtime.block_on(wide.handle.subscribe(track.id.clone(), true)).unwrap();
+    shows(&wide, 960..961);
+    let after = layers();
+    assert!(after[2].0 > before[2].0, "{before:?} {after:?}");
+}
+
+#[test]
 fn blocked_udp_is_a_clear_error_within_ten_seconds() {
     let server = TestServer::without_udp();
     let start = Instant::now();

@@ -8,7 +8,7 @@ use super::session_callbacks::{Pushes, Session};
 use super::voice::voice_in;
 use crate::base::{Error, ErrorCode, Result};
 use crate::device::{AudioInput, AudioOutput, VideoInput, VideoOutput, audio_push, video_push};
-use crate::engine::SessionSettings;
+use crate::engine::{SessionSettings, Simulcast};
 use std::ffi::c_char;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +35,15 @@ pub const TRILL_VIDEO_SOURCE_FILE: i32 = 2;
 pub const TRILL_VIDEO_SOURCE_PUSHED: i32 = 3;
 /// A camera of the machine's, in its format that comes nearest to the size and rate of the settings.
 pub const TRILL_VIDEO_SOURCE_CAMERA: i32 = 4;
+
+/// A camera's picture is sent in up to three sizes at a time while there are more than two in the session, so that each of the
+/// others gets the one that its connection carries. Between two it comes in one size, fitted to what the other can take: no
+/// encoder runs in vain.
+pub const TRILL_SIMULCAST_IN_GROUPS: i32 = 0;
+/// In several sizes whoever is there.
+pub const TRILL_SIMULCAST_ALWAYS: i32 = 1;
+/// In one size, which the narrowest connection of all who watch sets.
+pub const TRILL_SIMULCAST_NEVER: i32 = 2;
 
 /// How to be in a session. Start from TRILL_SESSION_SETTINGS_INIT; zero means default.
 #[repr(C)]
@@ -68,6 +77,7 @@ pub struct trill_session_settings {
     /// The most pictures sent in a second, 1 to 120; 0 for 30.
     pub video_fps: u32,
     /// The most that video is encoded at (a narrow path gets less, and smaller pictures), 30,000 to 20,000,000 bit/s; 0 for 1,500,000.
+    /// Where the picture is sent in several sizes, that of the largest; the others take 40 % of it together.
     pub video_bitrate_bps: u32,
     /// Not 0: no video is sent, and none is received, whatever else is said here.
     pub audio_only: i32,
@@ -106,10 +116,18 @@ pub struct trill_session_settings {
     /// its owner sets another, after which the call itself is over; this one ends the session alone: where the call is to be over
     /// as well, hang up with trill_call_end.
     pub left_alone_timeout_ms: u32,
+    /// TRILL_SIMULCAST_*.
+    pub simulcast: i32,
 }
 
 // SAFETY: numbers and pointers.
 unsafe impl StructIn for trill_session_settings {}
+
+const SIMULCASTS: &[(i32, Simulcast)] = &[
+    (TRILL_SIMULCAST_IN_GROUPS, Simulcast::InGroups),
+    (TRILL_SIMULCAST_ALWAYS, Simulcast::Always),
+    (TRILL_SIMULCAST_NEVER, Simulcast::Never),
+];
 
 /// The engine's settings, and the app's ends of what it pushes. Opens the files to be written.
 ///
@@ -143,6 +161,7 @@ pub(super) fn read(given: *const trill_session_settings, session: &Arc<Session>)
         settings.statistics_interval = Some(Duration::from_millis(given.statistics_interval_ms.into()));
     }
     settings.device_policy = choice(given.device_policy, "settings.device_policy", POLICIES)?;
+    settings.simulcast = choice(given.simulcast, "settings.simulcast", SIMULCASTS)?;
     outputs(&given, session, &mut settings)?;
     Ok((settings, pushes))
 }

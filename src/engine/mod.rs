@@ -22,13 +22,16 @@ mod shared;
 mod tests;
 pub mod timecode;
 
+pub use crate::media::simulcast::Simulcast;
 pub use completion::Completion;
 pub use config::EngineConfig;
 pub use delivery::{EventQueue, NoEvent};
 pub use event::{Event, LoginEvent};
 pub(crate) use listeners::Listeners;
 pub use ringing::{RingClient, RingEvent, RingSettings};
-pub use session::{AudioTaps, ReceivedTrack, SentTrack, SessionSettings, SessionStats, SessionTimings, VideoOutputs};
+pub use session::{
+    AudioTaps, ReceivedTrack, SentLayer, SentTrack, SessionSettings, SessionStats, SessionTimings, VideoOutputs,
+};
 
 use self::delivery::EventThread;
 use self::session::{LEAVE_TIMEOUT, SessionHandle};

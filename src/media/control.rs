@@ -1,5 +1,6 @@
 //! What control asks of a running pipeline. All of it is atomics: media never waits for control.
 
+use super::simulcast::WantedLayers;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 
 /// Steers one sending pipeline. Shared between the transport, which learns what the network and the receivers want,
@@ -7,7 +8,11 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 #[derive(Debug)]
 pub struct SendControl {
     muted: AtomicBool,
-    key_frame: AtomicBool,
+    /// A bit for each layer, the lowest first.
+    key_frames: AtomicU8,
+    /// [`WantedLayers`].
+    wanted: AtomicU8,
+    is_group: AtomicBool,
     bitrate_bps: AtomicU32,
     /// What the network carries of it.
     limit_bps: AtomicU32,
@@ -19,7 +24,9 @@ impl SendControl {
     pub fn new(bitrate_bps: u32) -> Self {
         Self {
             muted: AtomicBool::new(false),
-            key_frame: AtomicBool::new(false),
+            key_frames: AtomicU8::new(0),
+            wanted: AtomicU8::new(WantedLayers::ALL.bits()),
+            is_group: AtomicBool::new(false),
             bitrate_bps: AtomicU32::new(bitrate_bps),
             limit_bps: AtomicU32::new(u32::MAX),
             loss_percent: AtomicU8::new(0),
@@ -35,19 +42,53 @@ impl SendControl {
         self.muted.load(Relaxed)
     }
 
-    /// A receiver cannot decode without a key frame (PLI or FIR). Many requests before the next frame are one.
+    /// A receiver cannot decode without a key frame (PLI or FIR), in whatever layer it gets. Many requests before the next
+    /// frame are one.
     pub fn request_key_frame(&self) {
-        self.key_frame.store(true, Relaxed);
+        self.key_frames.store(u8::MAX, Relaxed);
     }
 
-    /// True once after any number of requests.
+    /// The same of one layer: 0 is the lowest, of [`MAX_LAYERS`](super::simulcast::MAX_LAYERS).
+    pub fn request_layer_key_frame(&self, layer: usize) {
+        self.key_frames.fetch_or(1 << layer.min(7), Relaxed);
+    }
+
+    /// True once after any number of requests, of whatever layers.
     pub fn take_key_frame_request(&self) -> bool {
-        self.key_frame.swap(false, Relaxed)
+        self.take_key_frame_requests() != 0
+    }
+
+    /// A bit for each layer that was asked for since the last time, the lowest first.
+    pub fn take_key_frame_requests(&self) -> u8 {
+        self.key_frames.swap(0, Relaxed)
+    }
+
+    /// What the server says that anybody wants. All of it until it says something.
+    pub fn set_wanted(&self, wanted: WantedLayers) {
+        self.wanted.store(wanted.bits(), Relaxed);
+    }
+
+    pub fn wanted(&self) -> WantedLayers {
+        WantedLayers::from_bits(self.wanted.load(Relaxed))
+    }
+
+    /// Whether there are several receivers, which may differ in what they can take.
+    pub fn set_group(&self, is_group: bool) {
+        self.is_group.store(is_group, Relaxed);
+    }
+
+    pub fn is_group(&self) -> bool {
+        self.is_group.load(Relaxed)
     }
 
     /// What the track may take at most, whatever the network carries.
     pub fn max_bitrate_bps(&self) -> u32 {
         self.bitrate_bps.load(Relaxed)
+    }
+
+    /// Other layers are wanted, which take another bitrate.
+    pub fn set_max_bitrate(&self, bps: u32) {
+        self.bitrate_bps.store(bps, Relaxed);
     }
 
     /// What the network carries of this track.
@@ -81,5 +122,14 @@ mod tests {
         control.request_key_frame();
         assert!(control.take_key_frame_request());
         assert!(!control.take_key_frame_request());
+    }
+
+    #[test]
+    fn a_key_frame_of_one_layer_is_asked_of_that_one_alone() {
+        let control = SendControl::new(1);
+        control.request_layer_key_frame(2);
+        control.request_layer_key_frame(0);
+        assert_eq!(control.take_key_frame_requests(), 0b101);
+        assert_eq!(control.take_key_frame_requests(), 0);
     }
 }

@@ -14,6 +14,7 @@ pub mod mixer;
 pub mod opus;
 pub mod rtp;
 pub mod scale;
+pub mod simulcast;
 pub mod stretch;
 pub mod sync;
 pub mod turn;

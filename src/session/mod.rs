@@ -20,4 +20,4 @@ pub use machine::{
     ConnectRequest, ConnectionState, IceServer, Output, PeerCommand, PeerEvent, ResumeRequest, SessionMachine, Side,
 };
 pub use roster::{ConnectionQuality, Participant, Roster, Track, TrackKind, TrackSource};
-pub use settings::{LocalTrack, MachineSettings};
+pub use settings::{LocalLayer, LocalTrack, MachineSettings};

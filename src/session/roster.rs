@@ -41,6 +41,8 @@ pub struct Track {
     /// Pixels, as its publisher announced them; 0 for audio.
     pub width: u32,
     pub height: u32,
+    /// Its publisher sends it in several sizes at a time.
+    pub simulcast: bool,
     /// Such as `video/VP8`; empty until the server knows it.
     pub mime_type: String,
 }
@@ -298,6 +300,7 @@ impl Participant {
 
 impl Track {
     /// Nothing for a data track, or an id that we cannot hold.
+    #[allow(deprecated, reason = "what all servers fill")]
     pub(super) fn from_proto(info: &proto::TrackInfo) -> Option<Self> {
         let kind = match info.r#type() {
             proto::TrackType::Audio => TrackKind::Audio,
@@ -313,6 +316,7 @@ impl Track {
             subscribed: false,
             width: info.width,
             height: info.height,
+            simulcast: info.simulcast,
             mime_type: info.mime_type.clone(),
         })
     }

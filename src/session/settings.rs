@@ -74,4 +74,15 @@ pub struct LocalTrack {
     pub height: u32,
     /// Bits per second that it is encoded at; told to the server for video.
     pub bitrate_bps: u32,
+    /// The sizes in which it is sent at a time, lowest first, at most three; the last one is the whole picture. Fewer than two:
+    /// it is sent in one.
+    pub layers: Vec<LocalLayer>,
+}
+
+/// A simulcast layer, as it is announced to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalLayer {
+    pub width: u32,
+    pub height: u32,
+    pub bitrate_bps: u32,
 }

@@ -2,6 +2,7 @@
 
 use super::estimate::Estimate;
 use super::feedback::{FeedbackTap, Feedbacks};
+use super::labels::RepairLabels;
 use super::receive::RemoteTracks;
 use super::repair::Repair;
 use crate::session::TrackKind;
@@ -10,6 +11,7 @@ use rtc::interceptor::{
 };
 use rtc::peer_connection::configuration::interceptor_registry::{configure_rtcp_reports, configure_twcc_sender_only};
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine};
+use rtc::rtp_transceiver::RTCRtpTransceiverDirection;
 use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
@@ -30,7 +32,10 @@ const NACKS: u16 = 5;
 /// RFC 6464.
 pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
 /// RFC 9143: lets the other side assign packets to tracks before it knows their SSRCs.
-const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+pub(super) const MID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:mid";
+/// RFC 8852: the simulcast layer that a packet belongs to, and that a retransmission repairs.
+pub(super) const RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:rtp-stream-id";
+pub(super) const REPAIRED_RID_URI: &str = "urn:ietf:params:rtp-hdrext:sdes:repaired-rtp-stream-id";
 const ABS_SEND_TIME_URI: &str = "http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time";
 
 pub(super) fn media_engine() -> Result<MediaEngine> {
@@ -47,6 +52,12 @@ pub(super) fn media_engine() -> Result<MediaEngine> {
             engine.register_header_extension(RTCRtpHeaderExtensionCapability { uri: uri.to_owned() }, *kind, None)?;
         }
     }
+    // Layers are sent; what comes in is one of them, chosen by the server.
+    for uri in [RID_URI, REPAIRED_RID_URI] {
+        let sent = Some(RTCRtpTransceiverDirection::Sendonly);
+        let extension = RTCRtpHeaderExtensionCapability { uri: uri.to_owned() };
+        engine.register_header_extension(extension, RtpCodecKind::Video, sent)?;
+    }
     Ok(engine)
 }
 
@@ -61,6 +72,8 @@ pub(super) fn interceptors(
     // and without end.
     let generator = NackGeneratorBuilder::new().with_interval(NACK_INTERVAL).with_max_nacks_per_packet(NACKS).build();
     let registry = Registry::new()
+        // Where what is sent again has come in, and has no number yet.
+        .with(Slot::from(3_500), RepairLabels::default())
         .with(Slot::NackResponder, NackResponderBuilder::new().build())
         // Before repair, which takes padding out: a sender that probes with it would find it all lost.
         .with(Slot::from(6_400), TwccReceiverBuilder::new().build())
@@ -109,6 +122,24 @@ pub(super) fn extension_id(sdp: &str, uri: &str) -> Option<u8> {
         let id = fields.next()?.split('/').next()?;
         if fields.next()? == uri { id.parse().ok().filter(|id| (1..=14).contains(id)) } else { None }
     })
+}
+
+/// The MID of the section in which a description sends the track of that id.
+pub(super) fn mid_of<'a>(sdp: &'a str, track: &str) -> Option<&'a str> {
+    let (mut mid, mut is_it) = (None, false);
+    for line in sdp.lines().map(str::trim_end) {
+        if line.starts_with("m=") {
+            (mid, is_it) = (None, false);
+        } else if let Some(value) = line.strip_prefix("a=mid:") {
+            mid = Some(value);
+        } else if let Some(msid) = line.strip_prefix("a=msid:") {
+            is_it |= msid.split_ascii_whitespace().nth(1) == Some(track);
+        }
+        if is_it && mid.is_some() {
+            return mid;
+        }
+    }
+    None
 }
 
 fn opus() -> RTCRtpCodec {
@@ -198,6 +229,13 @@ mod tests {
             .filter_map(|packet| packet.as_any().downcast_ref::<TransportLayerCc>().map(|cc| cc.recv_deltas.len()))
             .collect();
         assert_eq!(arrived, [4]);
+    }
+
+    #[test]
+    fn a_tracks_section_is_found_by_its_msid() {
+        let sdp =
+            "v=0\r\nm=audio 9 X 111\r\na=mid:0\r\na=msid:mic mic\r\nm=video 9 X 96\r\na=msid:s cam\r\na=mid:1\r\n";
+        assert_eq!((mid_of(sdp, "mic"), mid_of(sdp, "cam"), mid_of(sdp, "s")), (Some("0"), Some("1"), None));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The tracks that we send, by SSRC.
+/// The tracks that we send, by the SSRCs of their layers.
 #[derive(Debug, Default)]
 pub(super) struct Feedbacks {
     tracks: Mutex<HashMap<u32, Arc<Feedback>>>,
@@ -54,7 +54,9 @@ impl Feedbacks {
         let wanted = wanted.filter(|(_, at)| now.saturating_duration_since(*at) < WANTED_FOR);
         let estimate_bps = estimate_bps.min(wanted.map_or(u32::MAX, |(bps, _)| bps));
         let tracks = self.tracks();
-        let sent: Vec<&Feedback> = tracks.values().map(Arc::as_ref).filter(|t| !t.control.is_muted()).collect();
+        // A track's layers share what it gets among themselves.
+        let is_sent = |track: &&Feedback| track.layer == 0 && !track.control.is_muted();
+        let sent: Vec<&Feedback> = tracks.values().map(Arc::as_ref).filter(is_sent).collect();
         let demands: Vec<Demand> = sent.iter().map(|track| track.demand()).collect();
         for (track, bps) in sent.iter().zip(share_out(estimate_bps, &demands)) {
             track.control.limit_bitrate(bps);
@@ -89,11 +91,13 @@ impl Feedbacks {
     }
 }
 
-/// What is known of one track of ours at its receiver.
+/// What is known of one layer of a track of ours at its receiver.
 #[derive(Debug)]
 pub(super) struct Feedback {
     control: Arc<SendControl>,
     kind: TrackKind,
+    /// 0 is the lowest, or the only one.
+    layer: usize,
     pub(super) lost: AtomicU32,
     /// Smoothed, 0-100.
     pub(super) loss_percent: AtomicU8,
@@ -105,10 +109,11 @@ pub(super) struct Feedback {
 }
 
 impl Feedback {
-    pub(super) fn new(control: Arc<SendControl>, kind: TrackKind) -> Self {
+    pub(super) fn new(control: Arc<SendControl>, kind: TrackKind, layer: usize) -> Self {
         Self {
             control,
             kind,
+            layer,
             lost: AtomicU32::new(0),
             loss_percent: AtomicU8::new(0),
             jitter_micros: AtomicU64::new(0),
@@ -127,7 +132,7 @@ impl Feedback {
 
     fn key_frame_requested(&self) {
         self.key_frame_requests.fetch_add(1, Relaxed);
-        self.control.request_key_frame();
+        self.control.request_layer_key_frame(self.layer);
     }
 
     fn report(&self, report: &ReceptionReport, rtt: Option<Duration>) {
@@ -262,7 +267,7 @@ mod tests {
 
     fn tap() -> (FeedbackTap, Arc<Feedback>, Arc<SendControl>) {
         let control = Arc::new(SendControl::new(0));
-        let feedback = Arc::new(Feedback::new(control.clone(), TrackKind::Audio));
+        let feedback = Arc::new(Feedback::new(control.clone(), TrackKind::Audio, 0));
         let feedbacks = Arc::new(Feedbacks::default());
         feedbacks.insert(7, feedback.clone());
         (FeedbackTap::new(feedbacks, RemoteTracks::default()), feedback, control)
@@ -279,7 +284,7 @@ mod tests {
         let controls = [48_000, 1_500_000, 1_500_000].map(|bps| Arc::new(SendControl::new(bps)));
         let kinds = [TrackKind::Audio, TrackKind::Video, TrackKind::Video];
         for (ssrc, (control, kind)) in controls.iter().zip(kinds).enumerate() {
-            feedbacks.insert(ssrc as u32, Arc::new(Feedback::new(control.clone(), kind)));
+            feedbacks.insert(ssrc as u32, Arc::new(Feedback::new(control.clone(), kind, 0)));
         }
         assert_eq!(feedbacks.path(), None);
         controls[2].set_muted(true);
@@ -301,7 +306,7 @@ mod tests {
         let (mut tap, _, control) = tap();
         control.set_muted(true);
         let video = Arc::new(SendControl::new(1_500_000));
-        tap.feedbacks.insert(8, Arc::new(Feedback::new(video.clone(), TrackKind::Video)));
+        tap.feedbacks.insert(8, Arc::new(Feedback::new(video.clone(), TrackKind::Video, 0)));
         let start = Instant::now();
         let remb = |bitrate| ReceiverEstimatedMaximumBitrate { bitrate, ssrcs: vec![8], ..Default::default() };
         tap.handle_read(rtcp(remb(300_000.0), start)).unwrap();
@@ -334,6 +339,23 @@ mod tests {
         assert!(control.take_key_frame_request());
         assert_eq!(feedback.key_frame_requests.load(Relaxed), 1);
         assert!(tap.poll_read().is_some(), "the packet goes on to the others");
+    }
+
+    #[test]
+    fn the_layers_of_a_track_share_what_it_gets_and_are_asked_for_key_frames_one_by_one() {
+        let (mut tap, ..) = tap();
+        let layered = Arc::new(SendControl::new(1_500_000));
+        let plain = Arc::new(SendControl::new(1_500_000));
+        for layer in 0..3 {
+            let feedback = Arc::new(Feedback::new(layered.clone(), TrackKind::Video, layer));
+            tap.feedbacks.insert(10 + layer as u32, feedback);
+        }
+        tap.feedbacks.insert(20, Arc::new(Feedback::new(plain.clone(), TrackKind::Video, 0)));
+        tap.feedbacks.share_out(Instant::now(), 1_000_000, Duration::ZERO);
+        assert_eq!(layered.bitrate_bps(), plain.bitrate_bps());
+        let pli = PictureLossIndication { sender_ssrc: 0, media_ssrc: 11 };
+        tap.handle_read(rtcp(pli, Instant::now())).unwrap();
+        assert_eq!((layered.take_key_frame_requests(), plain.take_key_frame_requests()), (0b010, 0));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! One peer connection: opened, negotiated, fed with tracks, measured, closed.
 
 use super::codecs;
-use super::feedback::{Feedback, Feedbacks};
+use super::feedback::Feedbacks;
 use super::network::MediaRuntime;
 use super::receive::RemoteTracks;
 use super::send::{PacketSource, SendStats, Sending};
@@ -98,6 +98,8 @@ pub struct PeerConnection {
     /// By cid.
     sending: Mutex<HashMap<String, Sent>>,
     channels: Mutex<HashMap<bool, mpsc::Sender<Bytes>>>,
+    /// The latest of ours.
+    offer: Mutex<String>,
 }
 
 type Sent = (Sending, Arc<dyn RtpSender>);
@@ -158,8 +160,8 @@ impl PeerConnection {
             .build()
             .await
             .map_err(internal)?;
-        let (sending, channels) = Default::default();
-        let peer = Self { connection: Arc::new(connection), side: config.side, shared, sending, channels };
+        let (sending, channels, offer) = Default::default();
+        let peer = Self { connection: Arc::new(connection), side: config.side, shared, sending, channels, offer };
         if peer.side == Side::Publisher {
             peer.open_channels().await?;
         }
@@ -170,16 +172,16 @@ impl PeerConnection {
         self.side
     }
 
-    /// Sends what comes out of `source` as a track whose msid is `cid`, from the next offer on.
+    /// Sends what comes out of `sources` as the layers of a track whose msid is `cid`, lowest first, from the next offer on;
+    /// several are simulcast (RFC 8853). There are [`MAX_LAYERS`](crate::media::simulcast::MAX_LAYERS) at most.
     pub async fn add_track(
         &self,
         cid: &str,
         kind: TrackKind,
-        source: PacketSource,
+        sources: Vec<PacketSource>,
         control: Arc<SendControl>,
     ) -> Result<()> {
-        let feedback = Arc::new(Feedback::new(control.clone(), kind));
-        let sending = Sending::start(cid, kind, source, feedback.clone(), self.shared.connected.clone());
+        let sending = Sending::start(cid, kind, sources, &control, &self.shared.connected);
         let init = RTCRtpTransceiverInit {
             direction: RTCRtpTransceiverDirection::Sendonly,
             streams: Vec::new(),
@@ -189,7 +191,9 @@ impl PeerConnection {
             self.connection.add_transceiver_from_track(sending.track.clone(), Some(init)).await.map_err(internal)?;
         let sender = transceiver.sender().await.map_err(internal)?;
         let sender = sender.ok_or_else(|| internal("a transceiver that sends has no sender"))?;
-        self.shared.feedbacks.insert(sending.ssrc, feedback);
+        for layer in &sending.layers {
+            self.shared.feedbacks.insert(layer.ssrc, layer.feedback.clone());
+        }
         lock(&self.shared.controls).push(control);
         lock(&self.sending).insert(cid.to_owned(), (sending, sender));
         Ok(())
@@ -199,7 +203,7 @@ impl PeerConnection {
     pub async fn remove_track(&self, cid: &str) -> Result<()> {
         let removed = lock(&self.sending).remove(cid);
         if let Some((sending, sender)) = removed {
-            self.shared.feedbacks.remove(sending.ssrc);
+            sending.layers.iter().for_each(|layer| self.shared.feedbacks.remove(layer.ssrc));
             self.connection.remove_track(&sender).await.map_err(internal)?;
         }
         Ok(())
@@ -213,6 +217,7 @@ impl PeerConnection {
         let offer = self.connection.create_offer(None).await.map_err(internal)?;
         let sdp = offer.sdp.clone();
         self.connection.set_local_description(offer).await.map_err(internal)?;
+        lock(&self.offer).clone_from(&sdp);
         Ok(sdp)
     }
 
@@ -220,8 +225,9 @@ impl PeerConnection {
     pub async fn apply_answer(&self, sdp: String) -> Result<()> {
         let answer = RTCSessionDescription::answer(sdp.clone()).map_err(malformed)?;
         self.connection.set_remote_description(answer).await.map_err(malformed)?;
+        let offer = lock(&self.offer).clone();
         for (sending, _) in lock(&self.sending).values() {
-            sending.negotiated(&sdp);
+            sending.negotiated(&offer, &sdp);
         }
         Ok(())
     }

@@ -1,15 +1,17 @@
-//! Tracks that we send: a task each, from the pipeline's packets to the peer connection.
+//! Tracks that we send: a task for each of their layers, from the pipeline's packets to the peer connection.
 
 use super::codecs;
 use super::feedback::Feedback;
+use crate::media::control::SendControl;
 use crate::media::rtp::RtpPacket;
+use crate::media::simulcast::RIDS;
 use crate::session::TrackKind;
 use bytes::Bytes;
 use rtc::media_stream::MediaStreamTrack;
 use rtc::rtp::{Packet, header::Header};
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::{Mutex, mpsc};
 use webrtc::media_stream::track_local::TrackLocal;
@@ -42,10 +44,17 @@ pub struct SendStats {
 
 /// One track of ours on one peer connection.
 pub(super) struct Sending {
-    pub(super) ssrc: u32,
     pub(super) track: Arc<TrackLocalStaticRTP>,
-    pub(super) feedback: Arc<Feedback>,
+    /// Lowest first.
+    pub(super) layers: Vec<Layer>,
+    cid: String,
     gate: Arc<Gate>,
+}
+
+/// One stream of a track: all of it, or a simulcast layer.
+pub(super) struct Layer {
+    pub(super) ssrc: u32,
+    pub(super) feedback: Arc<Feedback>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -56,62 +65,116 @@ struct Gate {
     negotiated: AtomicBool,
     /// 0: not negotiated.
     level_extension: AtomicU8,
+    /// How layers are told apart, where the other side takes them.
+    labels: OnceLock<Labels>,
     packets: AtomicU64,
     bytes: AtomicU64,
     unsent: AtomicU64,
 }
 
+/// The header extensions that name a layer, by their ids.
+#[derive(Debug)]
+struct Labels {
+    mid_extension: u8,
+    rid_extension: u8,
+    mid: Bytes,
+}
+
+/// What a stream's task knows of it.
+struct Stream {
+    ssrc: u32,
+    kind: TrackKind,
+    /// Of a simulcast layer.
+    rid: Option<&'static str>,
+    /// The best layer is what a receiver that knows no layers gets.
+    is_best: bool,
+}
+
 impl Sending {
+    /// `sources` are those of the track's layers, lowest first.
     pub(super) fn start(
         cid: &str,
         kind: TrackKind,
-        source: PacketSource,
-        feedback: Arc<Feedback>,
-        connected: Arc<AtomicBool>,
+        sources: Vec<PacketSource>,
+        control: &Arc<SendControl>,
+        connected: &Arc<AtomicBool>,
     ) -> Self {
-        // Two random numbers that differ: the stream's and that of its retransmissions.
-        let ssrc = rand::random::<u32>() | 1;
-        let rtx = (kind == TrackKind::Video).then_some(RTCRtpRtxParameters { ssrc: ssrc & !1 });
-        let coding = RTCRtpCodingParameters { ssrc: Some(ssrc), rtx, ..Default::default() };
-        let encoding = RTCRtpEncodingParameters {
-            rtp_coding_parameters: coding,
-            active: true,
-            codec: codecs::codec(kind),
-            ..Default::default()
-        };
+        let count = sources.len();
+        let streams: Vec<Stream> = (0..count)
+            .map(|layer| Stream {
+                // Random numbers that differ in more than their last bit, which tells a stream from its retransmissions.
+                ssrc: (rand::random::<u32>() & !0b111) | (layer as u32) << 1 | 1,
+                kind,
+                rid: (count > 1).then(|| RIDS[layer]),
+                is_best: layer + 1 == count,
+            })
+            .collect();
+        let encodings = streams.iter().map(Stream::encoding).collect();
         let id = cid.to_owned();
         // The track id in the msid is how the server finds the announcement.
-        let track = MediaStreamTrack::new(id.clone(), id.clone(), id, codecs::codec_kind(kind), vec![encoding]);
+        let track = MediaStreamTrack::new(id.clone(), id.clone(), id, codecs::codec_kind(kind), encodings);
         let track = Arc::new(TrackLocalStaticRTP::new(track));
         let gate = Arc::new(Gate::default());
-        let task = tokio::spawn(run(track.clone(), ssrc, kind, source, gate.clone(), connected));
-        Self { ssrc, track, feedback, gate, task }
+        let layers = streams.into_iter().zip(sources).enumerate().map(|(layer, (stream, source))| Layer {
+            ssrc: stream.ssrc,
+            feedback: Arc::new(Feedback::new(control.clone(), kind, layer)),
+            task: tokio::spawn(run(track.clone(), stream, source, gate.clone(), connected.clone())),
+        });
+        Self { layers: layers.collect(), track, cid: cid.to_owned(), gate }
     }
 
     /// An offer with the track in it was answered; `answer` says under which ids.
-    pub(super) fn negotiated(&self, answer: &str) {
-        let id = codecs::extension_id(answer, codecs::AUDIO_LEVEL_URI).unwrap_or(0);
-        self.gate.level_extension.store(id, Relaxed);
+    pub(super) fn negotiated(&self, offer: &str, answer: &str) {
+        let id = |uri| codecs::extension_id(answer, uri);
+        self.gate.level_extension.store(id(codecs::AUDIO_LEVEL_URI).unwrap_or(0), Relaxed);
+        if let (Some(mid), Some(mid_extension), Some(rid_extension)) =
+            (codecs::mid_of(offer, &self.cid), id(codecs::MID_URI), id(codecs::RID_URI))
+        {
+            let mid = Bytes::copy_from_slice(mid.as_bytes());
+            // The same as before, when the connection is negotiated anew.
+            let _ = self.gate.labels.set(Labels { mid_extension, rid_extension, mid });
+        }
         self.gate.negotiated.store(true, Relaxed);
     }
 
+    /// Of all layers together; of what is measured of each, the worst.
     pub(super) fn stats(&self) -> SendStats {
-        let rtt = self.feedback.rtt_micros.load(Relaxed);
+        let feedbacks = || self.layers.iter().map(|layer| &layer.feedback);
+        let rtt = feedbacks().map(|feedback| feedback.rtt_micros.load(Relaxed)).max().unwrap_or(0);
+        let jitter = feedbacks().map(|feedback| feedback.jitter_micros.load(Relaxed)).max().unwrap_or(0);
         SendStats {
             packets: self.gate.packets.load(Relaxed),
             bytes: self.gate.bytes.load(Relaxed),
             unsent: self.gate.unsent.load(Relaxed),
-            packets_lost: self.feedback.lost.load(Relaxed),
-            loss_percent: self.feedback.loss_percent.load(Relaxed),
-            jitter: Duration::from_micros(self.feedback.jitter_micros.load(Relaxed)),
+            packets_lost: feedbacks().map(|feedback| feedback.lost.load(Relaxed)).fold(0, u32::saturating_add),
+            loss_percent: feedbacks().map(|feedback| feedback.loss_percent.load(Relaxed)).max().unwrap_or(0),
+            jitter: Duration::from_micros(jitter),
             rtt: (rtt > 0).then(|| Duration::from_micros(rtt)),
-            key_frame_requests: self.feedback.key_frame_requests.load(Relaxed),
-            packets_nacked: self.feedback.nacked.load(Relaxed),
+            key_frame_requests: feedbacks().map(|feedback| feedback.key_frame_requests.load(Relaxed)).sum(),
+            packets_nacked: feedbacks().map(|feedback| feedback.nacked.load(Relaxed)).sum(),
         }
     }
 }
 
-impl Drop for Sending {
+impl Stream {
+    fn encoding(&self) -> RTCRtpEncodingParameters {
+        let rtx = (self.kind == TrackKind::Video).then_some(RTCRtpRtxParameters { ssrc: self.ssrc & !1 });
+        let coding = RTCRtpCodingParameters {
+            rid: self.rid.unwrap_or_default().to_owned(),
+            ssrc: Some(self.ssrc),
+            rtx,
+            ..Default::default()
+        };
+        RTCRtpEncodingParameters {
+            rtp_coding_parameters: coding,
+            active: true,
+            codec: codecs::codec(self.kind),
+            ..Default::default()
+        }
+    }
+}
+
+impl Drop for Layer {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -119,21 +182,25 @@ impl Drop for Sending {
 
 async fn run(
     track: Arc<TrackLocalStaticRTP>,
-    ssrc: u32,
-    kind: TrackKind,
+    stream: Stream,
     source: PacketSource,
     gate: Arc<Gate>,
     connected: Arc<AtomicBool>,
 ) {
-    let payload_type = codecs::payload_type(kind);
+    let payload_type = codecs::payload_type(stream.kind);
     let mut source = source.lock().await;
     while let Some(packet) = source.recv().await {
-        if !connected.load(Relaxed) || !gate.negotiated.load(Relaxed) {
+        let labels = gate.labels.get();
+        let is_taken = stream.rid.is_none() || stream.is_best || labels.is_some();
+        if !connected.load(Relaxed) || !gate.negotiated.load(Relaxed) || !is_taken {
             gate.unsent.fetch_add(1, Relaxed);
             continue;
         }
         let bytes = packet.payload.len() as u64;
-        let packet = wire_packet(packet, ssrc, payload_type, gate.level_extension.load(Relaxed));
+        let mut packet = wire_packet(packet, stream.ssrc, payload_type, gate.level_extension.load(Relaxed));
+        if let (Some(rid), Some(labels)) = (stream.rid, labels) {
+            labels.put(&mut packet.header, rid);
+        }
         if let Err(error) = track.write_rtp(packet).await {
             tracing::debug!(%error, "packet not sent");
             gate.unsent.fetch_add(1, Relaxed);
@@ -141,6 +208,14 @@ async fn run(
         }
         gate.packets.fetch_add(1, Relaxed);
         gate.bytes.fetch_add(bytes, Relaxed);
+    }
+}
+
+impl Labels {
+    fn put(&self, header: &mut Header, rid: &'static str) {
+        // Cannot fail: the ids were checked when they were read, and a MID and RID of a few letters fit every form.
+        let _ = header.set_extension(self.mid_extension, self.mid.clone());
+        let _ = header.set_extension(self.rid_extension, Bytes::from_static(rid.as_bytes()));
     }
 }
 
@@ -195,5 +270,14 @@ mod tests {
         assert_eq!(sent.header.get_extension(3).unwrap()[..], [0x80 | 30]);
         assert!(sent.header.marker);
         assert!(wire_packet(packet, 7, 111, 0).header.extensions.is_empty());
+    }
+
+    #[test]
+    fn a_layers_packet_names_its_section_and_its_layer() {
+        let labels = Labels { mid_extension: 4, rid_extension: 5, mid: Bytes::from_static(b"1") };
+        let mut header = Header::default();
+        labels.put(&mut header, RIDS[1]);
+        assert_eq!(header.get_extension(4).unwrap()[..], b"1"[..]);
+        assert_eq!(header.get_extension(5).unwrap()[..], b"h"[..]);
     }
 }

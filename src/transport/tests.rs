@@ -109,7 +109,7 @@ fn feed() -> PacketSource {
 async fn packets_of_a_published_track_arrive_with_their_audio_level() {
     let mut pair = Pair::open().await;
     let control = Arc::new(SendControl::new(32_000));
-    pair.publisher.add_track("mic", TrackKind::Audio, feed(), control).await.unwrap();
+    pair.publisher.add_track("mic", TrackKind::Audio, vec![feed()], control).await.unwrap();
     let (sink, received) = crossbeam_channel::bounded(64);
     pair.tracks.attach(&TrackId::new("mic").unwrap(), Box::new(move |packet| sink.try_send(packet).is_ok()));
     pair.connect().await;
@@ -126,7 +126,7 @@ async fn packets_of_a_published_track_arrive_with_their_audio_level() {
 async fn a_receiver_without_a_key_frame_gets_one() {
     let mut pair = Pair::open().await;
     let control = Arc::new(SendControl::new(500_000));
-    pair.publisher.add_track("cam", TrackKind::Video, feed(), control.clone()).await.unwrap();
+    pair.publisher.add_track("cam", TrackKind::Video, vec![feed()], control.clone()).await.unwrap();
     let (sink, received) = crossbeam_channel::bounded(64);
     let id = TrackId::new("cam").unwrap();
     pair.tracks.attach(&id, Box::new(move |packet| sink.try_send(packet).is_ok()));
@@ -164,7 +164,7 @@ async fn a_track_added_to_a_running_connection_arrives_after_its_own_offer() {
     pair.connect().await;
     let (sink, received) = crossbeam_channel::bounded(64);
     pair.tracks.attach(&TrackId::new("late").unwrap(), Box::new(move |packet| sink.try_send(packet).is_ok()));
-    pair.publisher.add_track("late", TrackKind::Audio, feed(), Arc::new(SendControl::new(0))).await.unwrap();
+    pair.publisher.add_track("late", TrackKind::Audio, vec![feed()], Arc::new(SendControl::new(0))).await.unwrap();
     pair.negotiate().await;
     tokio::task::spawn_blocking(move || received.recv_timeout(PATIENCE)).await.unwrap().unwrap();
     pair.close().await;

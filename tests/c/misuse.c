@@ -164,6 +164,9 @@ static void wrong_values(trill_engine *e) {
         settings.device_policy = wrong[i];
         WRONG(trill_session_start(e, "s", "http://x", "t", &settings, NULL, never, NULL, error));
         settings.device_policy = 0;
+        settings.simulcast = wrong[i];
+        WRONG(trill_session_start(e, "s", "http://x", "t", &settings, NULL, never, NULL, error));
+        settings.simulcast = 0;
         settings.voice_processing = wrong[i];
         WRONG(trill_session_start(e, "s", "http://x", "t", &settings, NULL, never, NULL, error));
         settings.voice_processing = 0;

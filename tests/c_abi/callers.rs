@@ -294,6 +294,7 @@ fn the_cpp_header_is_clean_and_knows_every_constant() {
         ("DEVICE_KIND", "DeviceKind"),
         ("DEVICE_STATE", "DeviceState"),
         ("DEVICE_POLICY", "DevicePolicy"),
+        ("SIMULCAST", "Simulcast"),
         ("LOG", "LogLevel"),
     ];
     let folder = tempfile::tempdir().unwrap();

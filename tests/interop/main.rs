@@ -15,6 +15,7 @@ use peer::{Kind, Peer};
 use serde_json::{Value, json};
 use server::TestServer;
 use std::sync::{Mutex, PoisonError};
+use trill::device::{AudioInput, VideoInput};
 use trill::session::{OutgoingData, SessionEvent, TrackSource};
 
 /// Encoders in software: one test at a time has the machine.
@@ -42,7 +43,10 @@ fn a_python_and_a_chromium_client_talk() {
 fn our_engine_talks_with_a_python_and_a_chromium_client_at_once() {
     let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let server = TestServer::start();
-    let engine = Client::join(&server.url, &server.token("engine"), 1320.0);
+    let engine = Client::join_with(&server.url, &server.token("engine"), |settings| {
+        settings.microphone = AudioInput::Tone { hz: 1320.0 };
+        settings.camera = VideoInput::TestPicture { width: 640, height: 360, fps: 15 };
+    });
     engine.wait_until_connected();
 
     // One after the other, as the engine's speaker plays a mix.
@@ -70,6 +74,12 @@ fn our_engine_talks_with_a_python_and_a_chromium_client_at_once() {
         });
         peer.expect(0, "the engine's picture", |event| of_engine(event) && number(event, "frames") >= 5.0);
     }
+    // It is a group now: the picture comes in two sizes.
+    engine.poll("two layers", || {
+        let stats = engine.runtime.block_on(engine.handle.stats()).unwrap();
+        let camera = stats.sent.into_iter().find(|track| track.source == TrackSource::Camera).unwrap();
+        (camera.layers.iter().filter(|layer| layer.video.frames > 0).count() == 2).then_some(())
+    });
     let say =
         OutgoingData { payload: "to all".into(), topic: Some("chat".into()), reliable: true, destinations: Vec::new() };
     engine.runtime.block_on(engine.handle.send_data(say)).unwrap();

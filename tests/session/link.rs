@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
@@ -11,8 +11,11 @@ use trill::testkit::impair::{Link, Profile, Schedule};
 /// Where clients of a server behind a bad network are told to send media to; the port is the server's own.
 pub const ADDRESS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 2));
 
+/// The network of a client that appears now: up to the server, and down from it.
+pub type Network = Arc<Mutex<(Profile, Profile)>>;
+
 /// Listens at [`ADDRESS`] and the server's port, and carries datagrams both ways, until its runtime goes.
-pub async fn open(server: SocketAddr, up: Profile, down: Profile) {
+pub async fn open(server: SocketAddr, network: Network) {
     let listener = Arc::new(UdpSocket::bind(SocketAddr::new(ADDRESS, server.port())).await.unwrap());
     tokio::spawn(async move {
         let mut clients: HashMap<SocketAddr, mpsc::UnboundedSender<Vec<u8>>> = HashMap::new();
@@ -20,7 +23,8 @@ pub async fn open(server: SocketAddr, up: Profile, down: Profile) {
         while let Ok((length, client)) = listener.recv_from(&mut buffer).await {
             let client_link = clients.entry(client).or_insert_with(|| {
                 let (sender, datagrams) = mpsc::unbounded_channel();
-                tokio::spawn(carry(client, server, listener.clone(), datagrams, (up, down)));
+                let network = *network.lock().unwrap();
+                tokio::spawn(carry(client, server, listener.clone(), datagrams, network));
                 sender
             });
             let _ = client_link.send(buffer[..length].to_vec());

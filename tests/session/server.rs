@@ -25,6 +25,7 @@ pub struct TestServer {
     udp: SocketAddr,
     /// Holds the server's only worker while it is frozen.
     frozen: Option<std::sync::mpsc::Sender<()>>,
+    network: link::Network,
 }
 
 impl TestServer {
@@ -50,10 +51,16 @@ impl TestServer {
     /// One to which media goes through `up`, and from which it comes through `down`.
     pub fn between(up: Profile, down: Profile) -> Self {
         let server = Self::start_with(|config| config.advertised_ips = vec![link::ADDRESS]);
+        server.next_clients_between(up, down);
         if let Some(runtime) = &server.runtime {
-            runtime.block_on(link::open(server.udp, up, down));
+            runtime.block_on(link::open(server.udp, server.network.clone()));
         }
         server
+    }
+
+    /// The network of those who come from now on.
+    pub fn next_clients_between(&self, up: Profile, down: Profile) {
+        *self.network.lock().unwrap() = (up, down);
     }
 
     fn start_with(change: impl FnOnce(&mut SfuConfig)) -> Self {
@@ -74,7 +81,7 @@ impl TestServer {
             tokio::spawn(async move { axum::serve(listener, sfu.router()).await });
             (address, udp)
         });
-        Self { runtime: Some(runtime), address, udp, frozen: None }
+        Self { runtime: Some(runtime), address, udp, frozen: None, network: link::Network::default() }
     }
 
     pub fn url(&self) -> String {

@@ -8,6 +8,7 @@ mod ahead;
 mod audio_receiver;
 mod audio_sender;
 mod stats;
+mod video_layer;
 mod video_receiver;
 mod video_sender;
 mod voice;
@@ -16,8 +17,8 @@ mod worker;
 pub use audio_receiver::{AudioReceiver, Playout};
 pub use audio_sender::AudioSender;
 pub use stats::{
-    AudioReceiverReport, AudioReceiverStats, AudioSenderReport, AudioSenderStats, VideoReceiverReport,
-    VideoReceiverStats, VideoSenderReport, VideoSenderStats,
+    AudioReceiverReport, AudioReceiverStats, AudioSenderReport, AudioSenderStats, VideoLayerReport, VideoLayerStats,
+    VideoReceiverReport, VideoReceiverStats, VideoSenderReport, VideoSenderStats,
 };
 pub use video_receiver::VideoReceiver;
 pub use video_sender::{VideoSender, VideoSenderSettings};

@@ -78,10 +78,11 @@ stats! {
 }
 
 stats! {
-    /// One sent video track. Counters are since its start.
+    /// One sent video track, all its layers together. Counters are since its start.
     VideoSenderStats, VideoSenderReport {
-        /// Pictures encoded.
+        /// Pictures encoded, in however many layers.
         frames,
+        /// Of all layers.
         key_frames,
         /// Pictures left out to hold the bitrate.
         left_out,
@@ -91,15 +92,33 @@ stats! {
         bytes,
         /// Packets that the transport had no room for.
         dropped,
-        /// Of the last picture, in pixels.
+        /// Of the last picture in its best layer, in pixels.
         width,
         height,
         /// Pictures sent in a second, in thousandths.
         millifps,
-        /// What encoding takes, smoothed, in microseconds.
+        /// What scaling and encoding take, smoothed, in microseconds.
         encode_us,
         /// 1 when the source is over.
         ended,
+    }
+}
+
+stats! {
+    /// One simulcast layer of a sent video track, or all of one that is sent in a single size. Counters are since its start.
+    VideoLayerStats, VideoLayerReport {
+        /// Pictures encoded.
+        frames,
+        key_frames,
+        /// RTP packets handed to the transport.
+        packets,
+        /// Their payloads, in bytes.
+        bytes,
+        /// Of the last picture, in pixels.
+        width,
+        height,
+        /// What it is encoded at in bit/s; 0 while it is not sent.
+        bitrate_bps,
     }
 }
 

@@ -118,6 +118,11 @@ impl Driver {
                         local.control.set_muted(!sending);
                     }
                 }
+                Output::SetWanted { cid, wanted } => {
+                    if let Some(local) = self.locals.iter().find(|local| local.track.cid == cid) {
+                        local.set_wanted(wanted);
+                    }
+                }
                 Output::Withdrawn { cid } => {
                     let (over, kept) = self.locals.drain(..).partition(|local| local.track.cid == cid);
                     self.locals = kept;
@@ -127,7 +132,10 @@ impl Driver {
                 Output::Ended => return true,
             }
         }
-        self.shared.set_roster(self.machine.roster());
+        let roster = self.machine.roster();
+        self.shared.set_roster(roster);
+        let others = roster.others().count();
+        self.locals.iter().for_each(|local| local.others_present(others));
         false
     }
 
@@ -240,7 +248,8 @@ impl Driver {
         let sent = self.locals.iter().map(|local| {
             let (audio, video) = local.reports();
             let network = self.peers.send_stats(&local.track.cid);
-            SentTrack { source: local.track.source, muted: local.track.muted, network, audio, video }
+            let (source, muted, layers) = (local.track.source, local.track.muted, local.layer_reports());
+            SentTrack { source, muted, network, audio, video, layers }
         });
         SessionStats {
             timings: self.timings,

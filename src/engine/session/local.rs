@@ -2,15 +2,18 @@
 
 use super::devices::{self, Controls, Tell};
 use super::settings::SessionSettings;
+use super::stats::SentLayer;
 use crate::base::{Error, ErrorCode, Result};
 use crate::device::kept::DeviceChange;
 use crate::device::{AudioSink, AudioSource, VideoSource};
 use crate::engine::pipeline::{
-    AudioSender, PACKET_QUEUE, PacketSender, VideoSender, VideoSenderSettings, process_voice,
+    AudioSender, AudioSenderReport, PACKET_QUEUE, PacketSender, VideoSender, VideoSenderReport, VideoSenderSettings,
+    process_voice,
 };
 use crate::media::control::SendControl;
+use crate::media::simulcast::{Layer, RIDS, Simulcast, WantedLayers, layers_of};
 use crate::processing::{VoiceControl, VoiceProcessing};
-use crate::session::{LocalTrack, TrackKind, TrackSource};
+use crate::session::{LocalLayer, LocalTrack, TrackKind, TrackSource};
 use crate::transport::PacketSource;
 use std::sync::Arc;
 use tokio::sync::{Mutex, mpsc};
@@ -19,14 +22,16 @@ use tokio::sync::{Mutex, mpsc};
 pub(super) struct Local {
     pub(super) track: LocalTrack,
     pub(super) control: Arc<SendControl>,
-    pub(super) packets: PacketSource,
+    /// Of each layer, lowest first.
+    pub(super) packets: Vec<PacketSource>,
+    simulcast: Simulcast,
     pipeline: Pipeline,
 }
 
 enum Pipeline {
     /// Opened; nothing is encoded, so that a file starts when someone can hear it.
     Audio(Box<dyn AudioSource>, PacketSender),
-    Video(Box<dyn VideoSource>, VideoSenderSettings, PacketSender),
+    Video(Box<dyn VideoSource>, VideoSenderSettings, Vec<(Layer, PacketSender)>),
     RunningAudio(AudioSender),
     RunningVideo(VideoSender),
     /// It could not be started.
@@ -70,24 +75,47 @@ pub(super) fn open(settings: &mut SessionSettings, tell: &Tell) -> Result<Opened
             source.pause();
         }
         let track = track(TrackSource::Microphone, settings.microphone_muted, (0, 0), settings.audio_bitrate_bps);
-        locals.push(Local::new(track, |out| Pipeline::Audio(source, out)));
+        let (out, packets) = queue();
+        locals.push(Local::new(track, Simulcast::Never, vec![packets], Pipeline::Audio(source, out)));
     }
     let camera = std::mem::take(&mut settings.camera);
     if let Some(source) = devices::open_camera(camera, policy, &mut controls, &tell)? {
         let video = settings.video;
         let size = (video.max_width, video.max_height);
-        let track = track(TrackSource::Camera, settings.camera_muted, size, settings.video_bitrate_bps);
-        locals.push(Local::new(track, |out| Pipeline::Video(source, video, out)));
+        let mut track = track(TrackSource::Camera, settings.camera_muted, size, settings.video_bitrate_bps);
+        let mut layers = layers_of(size, track.bitrate_bps);
+        if settings.simulcast == Simulcast::Never {
+            layers.drain(..layers.len() - 1);
+        }
+        track.layers = layers.iter().map(|layer| announced(layer, size)).collect();
+        let (outs, packets): (Vec<_>, Vec<_>) = layers.iter().map(|_| queue()).unzip();
+        let layers = layers.into_iter().zip(outs).collect();
+        locals.push(Local::new(track, settings.simulcast, packets, Pipeline::Video(source, video, layers)));
     }
     Ok(Opened { speaker, voice, controls, locals })
 }
 
 impl Local {
-    fn new(track: LocalTrack, pipeline: impl FnOnce(PacketSender) -> Pipeline) -> Self {
+    fn new(track: LocalTrack, simulcast: Simulcast, packets: Vec<PacketSource>, pipeline: Pipeline) -> Self {
         let control = Arc::new(SendControl::new(track.bitrate_bps));
         control.set_muted(track.muted);
-        let (out, packets) = mpsc::channel(PACKET_QUEUE);
-        Self { track, control, packets: Arc::new(Mutex::new(packets)), pipeline: pipeline(out) }
+        let local = Self { track, control, packets, simulcast, pipeline };
+        local.others_present(0);
+        local
+    }
+
+    /// So many others are in the session.
+    pub(super) fn others_present(&self, others: usize) {
+        self.control.set_group(match self.simulcast {
+            Simulcast::InGroups => others > 1,
+            Simulcast::Always => true,
+            Simulcast::Never => false,
+        });
+    }
+
+    /// The server says which layers anybody wants.
+    pub(super) fn set_wanted(&self, wanted: [bool; 3]) {
+        self.control.set_wanted(WantedLayers::new(wanted));
     }
 
     /// There is a connection to send on; `fault` is called when the track's thread panics. Without effect when it runs
@@ -100,8 +128,8 @@ impl Local {
                 sender.on_fault(fault);
                 Pipeline::RunningAudio(sender)
             }
-            Pipeline::Video(source, settings, out) => {
-                let sender = VideoSender::start(source, settings, control, out)?;
+            Pipeline::Video(source, settings, layers) => {
+                let sender = VideoSender::start_layers(source, settings, control, layers)?;
                 sender.on_fault(fault);
                 Pipeline::RunningVideo(sender)
             }
@@ -110,15 +138,34 @@ impl Local {
         Ok(())
     }
 
-    pub(super) fn reports(
-        &self,
-    ) -> (Option<crate::engine::pipeline::AudioSenderReport>, Option<crate::engine::pipeline::VideoSenderReport>) {
+    pub(super) fn reports(&self) -> (Option<AudioSenderReport>, Option<VideoSenderReport>) {
         match &self.pipeline {
             Pipeline::RunningAudio(audio) => (Some(audio.stats().report()), None),
             Pipeline::RunningVideo(video) => (None, Some(video.stats().report())),
             _ => (None, None),
         }
     }
+
+    /// Of the layers, lowest first; none where the picture comes in one size, as [`Self::reports`] tells all of that.
+    pub(super) fn layer_reports(&self) -> Vec<SentLayer> {
+        match &self.pipeline {
+            Pipeline::RunningVideo(video) if video.layer_stats().len() > 1 => {
+                let layers = video.layer_stats().iter().zip(RIDS);
+                layers.map(|(stats, rid)| SentLayer { rid, video: stats.report() }).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn queue() -> (PacketSender, PacketSource) {
+    let (out, packets) = mpsc::channel(PACKET_QUEUE);
+    (out, Arc::new(Mutex::new(packets)))
+}
+
+fn announced(layer: &Layer, full: (u32, u32)) -> LocalLayer {
+    let (width, height) = layer.size(full);
+    LocalLayer { width, height, bitrate_bps: layer.bitrate_bps }
 }
 
 fn track(source: TrackSource, muted: bool, (width, height): (u32, u32), bitrate_bps: u32) -> LocalTrack {
@@ -127,7 +174,7 @@ fn track(source: TrackSource, muted: bool, (width, height): (u32, u32), bitrate_
         _ => (TrackKind::Audio, "microphone"),
     };
     let cid = format!("{name}-{:016x}", rand::random::<u64>());
-    LocalTrack { cid, kind, source, name: name.to_owned(), muted, width, height, bitrate_bps }
+    LocalTrack { cid, kind, source, name: name.to_owned(), muted, width, height, bitrate_bps, layers: Vec::new() }
 }
 
 fn in_range(name: &str, value: u32, min: u32, max: u32) -> Result<()> {

@@ -13,7 +13,7 @@ mod signal;
 mod stats;
 
 pub use settings::{AudioTaps, SessionSettings, VideoOutputs};
-pub use stats::{ReceivedTrack, SentTrack, SessionStats, SessionTimings};
+pub use stats::{ReceivedTrack, SentLayer, SentTrack, SessionStats, SessionTimings};
 
 use crate::base::{Error, ErrorCode, Result, TrackId};
 use crate::device::kept::DevicePolicy;

@@ -4,6 +4,7 @@ use crate::base::{ParticipantIdentity, TrackId};
 use crate::device::kept::DevicePolicy;
 use crate::device::{AudioInput, AudioOutput, AudioSink, VideoInput, VideoOutput};
 use crate::engine::pipeline::VideoSenderSettings;
+use crate::media::simulcast::Simulcast;
 use crate::processing::VoiceProcessing;
 use crate::session::{MachineSettings, TrackSource};
 use std::time::Duration;
@@ -33,9 +34,13 @@ pub struct SessionSettings {
     pub audio_taps: Option<AudioTaps>,
     /// At most; a narrow path gets less. 6,000 to 510,000.
     pub audio_bitrate_bps: u32,
-    /// At most; a narrow path gets less, and smaller pictures. 30,000 to 20,000,000.
+    /// At most; a narrow path gets less, and smaller pictures. 30,000 to 20,000,000. Where the picture is sent in several sizes,
+    /// that of the largest; the others take 40 % of it together.
     pub video_bitrate_bps: u32,
     pub video: VideoSenderSettings,
+    /// Whether the picture is sent in several sizes at a time, so that each of the others gets the one that its connection
+    /// carries and that it shows.
+    pub simulcast: Simulcast,
     /// How often it is told what is measured, from 100 ms to an hour. `None`: only when it is asked for.
     pub statistics_interval: Option<Duration>,
     pub machine: MachineSettings,
@@ -57,6 +62,7 @@ impl Default for SessionSettings {
             audio_bitrate_bps: 32_000,
             video_bitrate_bps: 1_500_000,
             video: VideoSenderSettings::default(),
+            simulcast: Simulcast::default(),
             statistics_interval: None,
             machine: MachineSettings::default(),
         }

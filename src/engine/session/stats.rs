@@ -1,7 +1,9 @@
 //! What a session measures, of the network and of the pipelines, merged by track.
 
 use crate::base::{ParticipantIdentity, TrackId};
-use crate::engine::pipeline::{AudioReceiverReport, AudioSenderReport, VideoReceiverReport, VideoSenderReport};
+use crate::engine::pipeline::{
+    AudioReceiverReport, AudioSenderReport, VideoLayerReport, VideoReceiverReport, VideoSenderReport,
+};
 use crate::session::TrackSource;
 use crate::transport::{PathStats, ReceiveStats, SendStats};
 use serde::Serialize;
@@ -39,6 +41,17 @@ pub struct SentTrack {
     /// Nothing before the first connection.
     pub audio: Option<AudioSenderReport>,
     pub video: Option<VideoSenderReport>,
+    /// Those of a picture that can be sent in several sizes, lowest first.
+    pub layers: Vec<SentLayer>,
+}
+
+/// One simulcast layer of a track of ours.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SentLayer {
+    /// Its name on the wire.
+    pub rid: &'static str,
+    #[serde(flatten)]
+    pub video: VideoLayerReport,
 }
 
 /// One track that we are subscribed to.

@@ -119,14 +119,20 @@ impl Layers {
         }
     }
 
-    /// It comes in one layer, and always will.
-    pub fn is_plain(&self) -> bool {
-        self.layers.iter().all(|layer| layer.rid.is_none())
+    /// It comes in one size, which its publisher makes smaller when it is told to: without simulcast, or with the whole picture
+    /// as the only layer, as our engine sends it between two. A browser on a narrow network sends small layers alone, not that.
+    pub fn is_single(&self, now: Instant) -> bool {
+        let best = self.announced.iter().map(|layer| layer.quality.max(0) as usize).max();
+        let is_whole = |layer: &Layer| layer.rid.is_none() || Some(layer.rank) == best;
+        let mut alive = self.alive(now);
+        let is_alone = alive.next().is_some_and(is_whole) && alive.next().is_none();
+        is_alone || self.layers.iter().all(|layer| layer.rid.is_none())
     }
 
-    /// A stream of it, the one that is plain if there is one.
-    pub fn any_stream(&self) -> Option<Ssrc> {
-        self.layers.iter().min_by_key(|layer| layer.rid.is_some()).map(|layer| layer.ssrc)
+    /// A stream of it, the one that is plain if there is one, and one that is sent now rather than another.
+    pub fn any_stream(&self, now: Instant) -> Option<Ssrc> {
+        let is_silent = |layer: &Layer| now.saturating_duration_since(layer.last_packet) >= ALIVE;
+        self.layers.iter().min_by_key(|layer| (layer.rid.is_some(), is_silent(layer))).map(|layer| layer.ssrc)
     }
 
     /// What comes in of it now, in bits a second.
@@ -271,6 +277,24 @@ mod tests {
         assert_eq!(choose(&layers, now, size(300, 200)), Some(Q.into()));
         assert_eq!(choose(&layers, now, size(360, 640)), Some(H.into()));
         assert_eq!(choose(&layers, now, size(4000, 3000)), Some(F.into()));
+    }
+
+    #[test]
+    fn the_whole_picture_alone_is_one_size_and_a_small_layer_alone_is_not() {
+        let start = Instant::now();
+        let mut layers = simulcast(start);
+        assert!(!layers.is_single(start));
+        let later = start + ALIVE;
+        assert!(!layers.is_single(later), "nothing is sent");
+        layers.received(later, Some("f".into()), F.into(), 1000);
+        assert!(layers.is_single(later));
+        assert_eq!(layers.any_stream(later), Some(F.into()));
+        layers.received(later, Some("q".into()), Q.into(), 1000);
+        assert!(!layers.is_single(later));
+        let mut small = simulcast(start);
+        small.received(later, Some("q".into()), Q.into(), 1000);
+        assert!(!small.is_single(later));
+        assert!(Layers::new(&[]).is_single(start), "nothing is known of it yet");
     }
 
     #[test]

@@ -167,6 +167,12 @@ pub enum Output {
         cid: String,
         sending: bool,
     },
+    /// The server says which layers of that track of ours anybody wants, lowest first (LiveKit: dynacast). All, when it is
+    /// published, until then.
+    SetWanted {
+        cid: String,
+        wanted: [bool; 3],
+    },
     /// A track of ours is over: refused by the server, or unpublished.
     Withdrawn {
         cid: String,

@@ -188,6 +188,7 @@ impl SessionMachine {
             Response::TrackUnpublished(unpublished) => self.track_unpublished(now, &unpublished.track_sid),
             Response::RequestResponse(response) => self.request_response(response),
             Response::Mute(mute) => self.server_mute(&mute),
+            Response::SubscribedQualityUpdate(update) => self.layers_wanted(&update),
             Response::SubscriptionResponse(response) => self.subscription_failed(&response),
             Response::SpeakersChanged(changed) => {
                 let event = self.roster.apply_speakers(&changed.speakers);
@@ -565,7 +566,6 @@ fn name_of(message: &Response) -> &'static str {
     match message {
         Response::RoomUpdate(_) => "room_update",
         Response::StreamStateUpdate(_) => "stream_state_update",
-        Response::SubscribedQualityUpdate(_) => "subscribed_quality_update",
         Response::SubscriptionPermissionUpdate(_) => "subscription_permission_update",
         Response::TrackSubscribed(_) => "track_subscribed",
         Response::Pong(_) => "pong",

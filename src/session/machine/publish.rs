@@ -2,7 +2,7 @@
 
 use super::{Output, Peer, PeerCommand, Phase, Request, SessionMachine, Side};
 use crate::base::{Error, ErrorCode, Result, TrackId};
-use crate::session::{LocalTrack, SessionEvent, Track, TrackKind, TrackSource};
+use crate::session::{LocalLayer, LocalTrack, SessionEvent, Track, TrackKind, TrackSource};
 use bytes::Bytes;
 use livekit_protocol as proto;
 use std::collections::VecDeque;
@@ -102,6 +102,8 @@ impl SessionMachine {
             if self.publisher.may_publish {
                 self.announce(now, &track);
                 let (cid, kind) = (track.cid, track.kind);
+                // A server that does not say wants all of it.
+                self.outputs.push_back(Output::SetWanted { cid: cid.clone(), wanted: [true; 3] });
                 self.outputs.push_back(Output::Peer(PeerCommand::AddTrack { cid, kind }));
             } else {
                 let message = format!("the token does not grant publishing {:?}", track.source);
@@ -240,6 +242,25 @@ impl SessionMachine {
         self.outputs.push_back(Output::SetSending { cid, sending: !mute.muted });
         if let Some(id) = id {
             self.own_mute_event(&id, mute.muted);
+        }
+    }
+
+    /// What nobody wants of a track of ours need not be sent.
+    pub(super) fn layers_wanted(&mut self, update: &proto::SubscribedQualityUpdate) {
+        let Some(own) = self.publisher.by_sid(&update.track_sid) else { return };
+        let ours = update.subscribed_codecs.iter().find(|codec| is_vp8(&codec.codec));
+        #[allow(deprecated, reason = "what servers say that know of one codec alone")]
+        let qualities = ours.map_or(&update.subscribed_qualities, |codec| &codec.qualities);
+        let mut wanted = [false; 3];
+        for quality in qualities {
+            if let Some(layer) = usize::try_from(quality.quality).ok().and_then(|layer| wanted.get_mut(layer)) {
+                *layer = quality.enabled;
+            }
+        }
+        // An update about other codecs alone says nothing of ours.
+        if !qualities.is_empty() {
+            let cid = own.track.cid.clone();
+            self.outputs.push_back(Output::SetWanted { cid, wanted });
         }
     }
 
@@ -438,13 +459,15 @@ pub(super) fn description(r#type: &str, sdp: String, id: u32) -> proto::SessionD
 }
 
 fn add_track(track: &LocalTrack) -> proto::AddTrackRequest {
-    let video = track.kind == TrackKind::Video;
-    let layer = proto::VideoLayer {
-        quality: proto::VideoQuality::High as i32,
-        width: track.width,
-        height: track.height,
-        bitrate: track.bitrate_bps,
-        ..Default::default()
+    let layers = video_layers(track);
+    let simulcast_codecs = match track.layers.len() {
+        0 | 1 => Vec::new(),
+        _ => vec![proto::SimulcastCodec {
+            codec: "vp8".into(),
+            cid: track.cid.clone(),
+            layers: layers.clone(),
+            ..Default::default()
+        }],
     };
     proto::AddTrackRequest {
         cid: track.cid.clone(),
@@ -454,11 +477,37 @@ fn add_track(track: &LocalTrack) -> proto::AddTrackRequest {
         height: track.height,
         muted: track.muted,
         source: proto::TrackSource::from(track.source) as i32,
-        layers: if video { vec![layer] } else { Vec::new() },
+        layers,
+        simulcast_codecs,
         // We send Opus with FEC inside, not RED around it.
         disable_red: true,
         ..Default::default()
     }
+}
+
+/// As LiveKit's clients name them: of two layers the better one is called medium, and one alone high.
+fn video_layers(track: &LocalTrack) -> Vec<proto::VideoLayer> {
+    use proto::VideoQuality::{High, Low, Medium};
+    let layer = |(quality, layer): (proto::VideoQuality, LocalLayer)| proto::VideoLayer {
+        quality: quality as i32,
+        width: layer.width,
+        height: layer.height,
+        bitrate: layer.bitrate_bps,
+        ..Default::default()
+    };
+    match (track.kind, track.layers.len()) {
+        (TrackKind::Audio, _) => Vec::new(),
+        (TrackKind::Video, 0 | 1) => {
+            let (width, height, bitrate_bps) = (track.width, track.height, track.bitrate_bps);
+            vec![layer((High, LocalLayer { width, height, bitrate_bps }))]
+        }
+        (TrackKind::Video, _) => [Low, Medium, High].into_iter().zip(track.layers.iter().copied()).map(layer).collect(),
+    }
+}
+
+/// Servers name codecs with and without their kind.
+fn is_vp8(codec: &str) -> bool {
+    codec.rsplit('/').next().is_some_and(|name| name.eq_ignore_ascii_case("vp8"))
 }
 
 fn no_such_source() -> Error {

@@ -250,6 +250,12 @@ enum class DevicePolicy : std::int32_t {
     silence = TRILL_DEVICE_POLICY_SILENCE,
 };
 
+enum class Simulcast : std::int32_t {
+    in_groups = TRILL_SIMULCAST_IN_GROUPS,
+    always = TRILL_SIMULCAST_ALWAYS,
+    never = TRILL_SIMULCAST_NEVER,
+};
+
 enum class LogLevel : std::int32_t {
     off = TRILL_LOG_OFF,
     error = TRILL_LOG_ERROR,

@@ -28,6 +28,7 @@ struct SessionSettings {
     std::optional<std::string> video_file, camera;
     bool video_looped = false;
     std::uint32_t video_width = 0, video_height = 0, video_fps = 0, video_bitrate_bps = 0;
+    Simulcast simulcast = Simulcast::in_groups;
 
     bool audio_only = false, start_audio_muted = false, start_video_paused = false;
     bool manual_subscribe = false;
@@ -81,6 +82,7 @@ inline trill_session_settings raw(const SessionSettings& from) {
     raw.video_height = from.video_height;
     raw.video_fps = from.video_fps;
     raw.video_bitrate_bps = from.video_bitrate_bps;
+    raw.simulcast = static_cast<std::int32_t>(from.simulcast);
     raw.audio_only = from.audio_only;
     raw.start_audio_muted = from.start_audio_muted;
     raw.start_video_paused = from.start_video_paused;

@@ -198,6 +198,16 @@ public enum DeviceState: Int32, Sendable, CaseIterable, Coded {
     case unrecognized = -1
 }
 
+/// When a camera's picture is sent in several sizes at a time, so that each of the others gets the one that it can take.
+public enum Simulcast: Int32, Sendable, CaseIterable, Coded {
+    /// While there are more than two in the session. Between two it comes in one size, fitted to what the other can take.
+    case inGroups = 0
+    case always = 1
+    /// In one size, which the narrowest connection of all who watch sets.
+    case never = 2
+    case unrecognized = -1
+}
+
 /// What is done when one of the machine's devices is not there, fails, or is not the default one any more.
 public enum DevicePolicy: Int32, Sendable, CaseIterable, Coded {
     /// The chosen device, and the default one while it is not there.

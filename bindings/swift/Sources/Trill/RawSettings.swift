@@ -75,6 +75,7 @@ extension SessionSettings {
         raw.video_height = videoHeight
         raw.video_fps = videoFramesPerSecond
         raw.video_bitrate_bps = videoBitrate
+        raw.simulcast = simulcast.rawValue
         let kind: VideoSourceKind
         var (file, camera): (String?, String?)
         switch video {

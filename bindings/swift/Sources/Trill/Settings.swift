@@ -59,8 +59,9 @@ public struct SessionSettings: Sendable {
     public var videoHeight: UInt32 = 0
     /// The most pictures sent in a second, 1 to 120; 0 for 30.
     public var videoFramesPerSecond: UInt32 = 0
-    /// 30,000 to 20,000,000 bit/s; 0 for 1,500,000.
+    /// 30,000 to 20,000,000 bit/s; 0 for 1,500,000. Of the largest picture where it is sent in several sizes.
     public var videoBitrate: UInt32 = 0
+    public var simulcast = Simulcast.inGroups
     /// No video is sent, and none is received, whatever else is said here.
     public var audioOnly = false
     /// Nothing is captured or sent until `Session.setMuted` says so.

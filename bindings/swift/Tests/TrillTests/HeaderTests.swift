@@ -37,6 +37,7 @@ import Testing
             coded("SESSION_END", SessionEnd.self), coded("LOG", LogLevel.self), coded("EVENT", EventKind.self),
             coded("PUSH_OUTCOME", PushOutcome.self), coded("DEVICE_KIND", DeviceKind.self),
             coded("DEVICE_STATE", DeviceState.self), coded("DEVICE_POLICY", DevicePolicy.self),
+            coded("SIMULCAST", Simulcast.self),
             coded("AUDIO_SOURCE", AudioSourceKind.self), coded("VIDEO_SOURCE", VideoSourceKind.self),
         ].reduce(into: [:]) { $0.merge($1) { first, _ in first } }
         // Those of the voice are the header's own.

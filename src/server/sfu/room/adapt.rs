@@ -61,8 +61,8 @@ impl Dynacast {
 struct Wanted {
     track: TrackKey,
     rungs: Vec<Rung>,
-    /// It comes in one layer.
-    is_plain: bool,
+    /// It comes in one size.
+    is_single: bool,
     demand: Demand,
 }
 
@@ -114,16 +114,16 @@ impl Room {
                 let current = rungs.iter().position(|rung| Some(rung.ssrc) == source);
                 let rates = rungs.iter().map(|rung| rung.rate).collect();
                 let paused = subscription.allowed == Allowed::Nothing;
-                let is_plain = track.layers.is_plain();
+                let is_single = track.layers.is_single(now);
                 // What arrives is not taken away, and a picture of one layer is made smaller by its publisher first.
                 let exceeds = rungs.first().is_some_and(|rung| limit.is_some_and(|limit| rung.rate > limit));
-                let fails = if is_plain { exceeds && participant.path.is_overrun(now) } else { arrives.is_none() };
+                let fails = if is_single { exceeds && participant.path.is_overrun(now) } else { arrives.is_none() };
                 let settled = now.saturating_duration_since(subscription.since) >= SETTLED_AFTER;
                 let pausable = settled && (paused || fails);
                 video.push(Wanted {
                     track: *track_key,
                     rungs,
-                    is_plain,
+                    is_single,
                     demand: Demand { rates, current, paused, pausable },
                 });
             }
@@ -135,7 +135,7 @@ impl Room {
         // it proves too much.
         let sent: u64 = video.iter().filter(|wanted| !wanted.demand.paused).filter_map(Wanted::now).sum();
         let floor = if arrives.is_some() { sent } else { 0 };
-        let estimate = participant.estimate.filter(|_| video.iter().any(|wanted| !wanted.is_plain));
+        let estimate = participant.estimate.filter(|_| video.iter().any(|wanted| !wanted.is_single));
         let budget = estimate.map(|estimate| usable(estimate).max(floor)).into_iter().chain(limit.map(usable)).min();
         self.note_carried(key, limit.map(usable), &video);
         let demands: Vec<Demand> = video.iter().map(|wanted| wanted.demand.clone()).collect();
@@ -149,7 +149,7 @@ impl Room {
         participant.subscriptions.values_mut().for_each(|subscription| subscription.carried = None);
         let Some(limit) = limit else { return };
         let all: u64 = video.iter().map(Wanted::lowest).sum();
-        for wanted in video.iter().filter(|wanted| wanted.is_plain) {
+        for wanted in video.iter().filter(|wanted| wanted.is_single) {
             if let Some(subscription) = participant.subscriptions.get_mut(&wanted.track) {
                 let left = limit.saturating_sub(all - wanted.lowest());
                 subscription.carried = Some(left.max(limit / video.len() as u64));

@@ -1,4 +1,4 @@
-//! What a publisher should send at most, where its picture comes in one layer: no other layer fits a narrow connection then,
+//! What a publisher should send at most, where its picture comes in one size: no other layer fits a narrow connection then,
 //! so the picture itself has to get smaller. Told as REMB (draft-alvestrand-rmcat-remb), which browsers and our engine take
 //! as a limit of all that they send.
 
@@ -83,13 +83,14 @@ impl Room {
                 all += sent;
                 continue;
             }
-            ssrc = ssrc.or(track.layers.any_stream());
+            ssrc = ssrc.or(track.layers.any_stream(now));
+            let is_single = track.layers.is_single(now);
             let carried =
                 |subscriber: &ParticipantKey| self.participants.get(subscriber)?.subscriptions.get(track_key)?.carried;
-            let least = track.subscribers.iter().filter_map(carried).min().filter(|_| track.layers.is_plain());
+            let least = track.subscribers.iter().filter_map(carried).min().filter(|_| is_single);
             is_limited |= least.is_some();
             // REMB is of the whole connection: what needs no limit has room to grow, and layers would be held back.
-            holds_back |= sent > 0 && !track.layers.is_plain();
+            holds_back |= sent > 0 && !is_single;
             all += least.map_or(sent + sent / 2, |least| least.max(LEAST_PICTURE));
         }
         Some(((is_limited && !holds_back).then_some(all), ssrc?))

@@ -1,11 +1,11 @@
-//! A camera without simulcast, and viewers whose links carry less than it sends.
+//! A camera that comes in one size, and viewers whose links carry less than it sends.
 
 use super::SECOND;
 use super::kit::Net;
-use livekit_protocol::TrackSource;
 use livekit_protocol::signal_response::Message as Response;
+use livekit_protocol::{TrackSource, VideoLayer, VideoQuality};
 use std::time::Duration;
-use str0m::media::Mid;
+use str0m::media::{Mid, Rid};
 
 const FRAME: Duration = Duration::from_millis(33);
 const PACKET: usize = 1000;
@@ -14,6 +14,8 @@ const PACKET: usize = 1000;
 struct Camera {
     client: usize,
     mid: Mid,
+    /// Of its only layer, where it could send several.
+    rid: Option<Rid>,
     frame: u64,
     sequence: u64,
     obeys: bool,
@@ -27,7 +29,7 @@ impl Camera {
         while net.now < end {
             let asked = net.clients[self.client].asked_to_send.last().copied().filter(|_| self.obeys);
             self.credit += asked.unwrap_or(u64::MAX).min(1_500_000) as f64 * FRAME.as_secs_f64();
-            let key_frame = net.clients[self.client].key_frames_due.remove(&None) || self.frame == 0;
+            let key_frame = net.clients[self.client].key_frames_due.remove(&self.rid) || self.frame == 0;
             let mut first = true;
             while self.credit > 0.0 {
                 let mut payload = vec![0; PACKET];
@@ -35,7 +37,8 @@ impl Camera {
                 let inter = u8::from(!(key_frame && first));
                 payload[..5].copy_from_slice(&[begins, 0x80, 0x80 | (self.frame >> 8) as u8, self.frame as u8, inter]);
                 self.sequence += 1;
-                net.send(self.client, self.mid, self.sequence, self.frame as u32 * 3000, &payload);
+                let stream = (self.mid, self.rid);
+                net.send_layer(self.client, stream, self.sequence, self.frame as u32 * 3000, &payload);
                 self.credit -= (PACKET + 60) as f64 * 8.0;
                 first = false;
             }
@@ -46,13 +49,19 @@ impl Camera {
 }
 
 fn watched(viewers: &[&str]) -> (Net, Camera, Vec<usize>) {
+    watched_in(viewers, &[])
+}
+
+/// It could send those layers, and sends the last one.
+fn watched_in(viewers: &[&str], layers: &[VideoLayer]) -> (Net, Camera, Vec<usize>) {
     let mut net = Net::new();
     let client = net.join("anna");
     let viewers: Vec<_> = viewers.iter().map(|name| net.join(name)).collect();
-    let mid = net.publish(client, TrackSource::Camera);
+    let mid = net.publish_layers(client, TrackSource::Camera, layers);
+    let rid = layers.last().map(|layer| Rid::from(layer.rid.as_str()));
     net.run_until("the connections", |net| net.clients.iter().all(|client| client.is_connected()));
     net.run(SECOND);
-    (net, Camera { client, mid, frame: 0, sequence: 1000, obeys: true, credit: 0.0 }, viewers)
+    (net, Camera { client, mid, rid, frame: 0, sequence: 1000, obeys: true, credit: 0.0 }, viewers)
 }
 
 /// What a client gets in two seconds, in kbit/s, and how many packets were missing of it.
@@ -74,7 +83,22 @@ fn was_paused(net: &Net, client: usize) -> bool {
 
 #[test]
 fn a_picture_of_one_layer_gets_smaller_for_a_narrow_link_and_larger_again() {
-    let (mut net, mut camera, viewers) = watched(&["ben"]);
+    smaller_and_larger(watched(&["ben"]));
+}
+
+/// As our engine sends it between two.
+#[test]
+fn so_does_one_whose_publisher_could_send_layers_and_sends_the_whole_picture_alone() {
+    let layer = |(rid, quality): (&str, VideoQuality)| VideoLayer {
+        quality: quality as i32,
+        rid: rid.to_owned(),
+        ..Default::default()
+    };
+    let layers = [("q", VideoQuality::Low), ("h", VideoQuality::Medium), ("f", VideoQuality::High)].map(layer);
+    smaller_and_larger(watched_in(&["ben"], &layers));
+}
+
+fn smaller_and_larger((mut net, mut camera, viewers): (Net, Camera, Vec<usize>)) {
     let (anna, ben) = (camera.client, viewers[0]);
     camera.run(&mut net, SECOND * 8);
     let (wide, _) = received(&mut net, &mut camera, ben);

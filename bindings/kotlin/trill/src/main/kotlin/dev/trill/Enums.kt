@@ -240,6 +240,17 @@ enum class DeviceState(override val code: Int) : Coded {
     UNRECOGNIZED(UNRECOGNIZED_CODE),
 }
 
+/** When a camera's picture is sent in several sizes at a time, so that each of the others gets the one that it can take. */
+enum class Simulcast(override val code: Int) : Coded {
+    /** While there are more than two in the session. Between two it comes in one size, fitted to what the other can take. */
+    IN_GROUPS(0),
+    ALWAYS(1),
+
+    /** In one size, which the narrowest connection of all who watch sets. */
+    NEVER(2),
+    UNRECOGNIZED(UNRECOGNIZED_CODE),
+}
+
 /** What is done when one of the machine's devices is not there, fails, or is not the default one any more. */
 enum class DevicePolicy(override val code: Int) : Coded {
     /** The chosen device, and the default one while it is not there. */

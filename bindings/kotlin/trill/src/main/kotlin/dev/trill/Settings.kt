@@ -83,8 +83,9 @@ data class SessionSettings(
     val videoHeight: Int = 0,
     /** The most pictures sent in a second, 1 to 120; 0 for 30. */
     val videoFps: Int = 0,
-    /** 30,000 to 20,000,000 bit/s; 0 for 1,500,000. */
+    /** 30,000 to 20,000,000 bit/s; 0 for 1,500,000. Of the largest picture where it is sent in several sizes. */
     val videoBitrate: Int = 0,
+    val simulcast: Simulcast = Simulcast.IN_GROUPS,
     /** No video is sent, and none is received, whatever else is said here. */
     val audioOnly: Boolean = false,
     /** Nothing is captured or sent until [Session.setMuted] says so. */

@@ -72,6 +72,7 @@ class HeaderTest {
         "DEVICE_KIND" to enumEntries<DeviceKind>(),
         "DEVICE_STATE" to enumEntries<DeviceState>(),
         "DEVICE_POLICY" to enumEntries<DevicePolicy>(),
+        "SIMULCAST" to enumEntries<Simulcast>(),
     )
 
     private val structs: List<Structure> = listOf(

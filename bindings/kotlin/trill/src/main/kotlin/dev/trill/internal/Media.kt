@@ -102,6 +102,7 @@ private fun SessionSettings.setVideo(it: SessionSettingsStruct) {
     it.video_height = videoHeight
     it.video_fps = videoFps
     it.video_bitrate_bps = videoBitrate
+    it.simulcast = simulcast.code
     when (video) {
         VideoSource.None -> it.video_source = VideoSourceKind.NONE.code
         VideoSource.TestPicture -> it.video_source = VideoSourceKind.TEST_PICTURE.code

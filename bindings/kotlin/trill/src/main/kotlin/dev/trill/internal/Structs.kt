@@ -206,6 +206,7 @@ internal class SessionAccessStruct(pointer: Pointer?) : Struct(pointer) {
     "video_height", "video_fps", "video_bitrate_bps", "audio_only", "start_audio_muted", "start_video_paused",
     "audio_output_file", "video_output_folder", "manual_subscribe", "reconnect_timeout_ms", "microphone", "camera",
     "play", "speaker", "voice_processing", "statistics_interval_ms", "device_policy", "left_alone_timeout_ms",
+    "simulcast",
 )
 internal class SessionSettingsStruct : Struct(null) {
     @JvmField var struct_size = SizeT()
@@ -238,6 +239,7 @@ internal class SessionSettingsStruct : Struct(null) {
     @JvmField var statistics_interval_ms = 0
     @JvmField var device_policy = 0
     @JvmField var left_alone_timeout_ms = 0
+    @JvmField var simulcast = 0
 }
 
 @Structure.FieldOrder(
