@@ -1513,6 +1513,19 @@ int32_t trill_device_formats_free(trill_device_formats *formats);
 /** A camera of the machine's, in its format that comes nearest to the size and rate of the settings. */
 #define TRILL_VIDEO_SOURCE_CAMERA 4
 
+/**
+ * A camera's picture is sent in up to three sizes at a time while there are more than two in the session, so that each of the
+ * others gets the one that its connection carries. Between two it comes in one size, fitted to what the other can take: no
+ * encoder runs in vain.
+ */
+#define TRILL_SIMULCAST_IN_GROUPS 0
+
+/** In several sizes whoever is there. */
+#define TRILL_SIMULCAST_ALWAYS 1
+
+/** In one size, which the narrowest connection of all who watch sets. */
+#define TRILL_SIMULCAST_NEVER 2
+
 /** How to be in a session. Start from TRILL_SESSION_SETTINGS_INIT; zero means default. */
 struct trill_session_settings {
     size_t struct_size;
@@ -1542,7 +1555,10 @@ struct trill_session_settings {
     uint32_t video_height;
     /** The most pictures sent in a second, 1 to 120; 0 for 30. */
     uint32_t video_fps;
-    /** The most that video is encoded at (a narrow path gets less, and smaller pictures), 30,000 to 20,000,000 bit/s; 0 for 1,500,000. */
+    /**
+     * The most that video is encoded at (a narrow path gets less, and smaller pictures), 30,000 to 20,000,000 bit/s; 0 for 1,500,000.
+     * Where the picture is sent in several sizes, that of the largest; the others take 40 % of it together.
+     */
     uint32_t video_bitrate_bps;
     /** Not 0: no video is sent, and none is received, whatever else is said here. */
     int32_t audio_only;
@@ -1589,6 +1605,8 @@ struct trill_session_settings {
      * as well, hang up with trill_call_end.
      */
     uint32_t left_alone_timeout_ms;
+    /** TRILL_SIMULCAST_*. */
+    int32_t simulcast;
 };
 
 /* ==================================================================================================================== */
