@@ -289,9 +289,9 @@ fn between_two_one_size_is_sent_and_in_a_group_each_gets_the_one_that_its_networ
     let good = Profile { delay_ms: 10.0, ..Profile::default() };
     let server = TestServer::between(good, good);
     let ann = Client::join_with(&server.url(), &token("ann"), |settings| {
-        settings.camera = VideoInput::TestPicture { width: 960, height: 540, fps: 15 };
+        settings.camera = VideoInput::TestPicture { width: 960, height: 540, fps: 10 };
         settings.video_bitrate_bps = 800_000;
-        settings.video.max_fps = 15;
+        settings.video.max_fps = 10;
     });
     ann.wait_until_connected();
     let layers = || {
@@ -301,15 +301,15 @@ fn between_two_one_size_is_sent_and_in_a_group_each_gets_the_one_that_its_networ
     let wide = Client::listen(&server.url(), &token("wide"));
     let shows = |client: &Client, width: std::ops::Range<u32>| {
         client.poll("pictures of that size", || {
-            let latest = client.see(20);
+            let latest = client.see(8);
             let numbers: Vec<u16> = latest.iter().map(|picture| picture.number).collect();
-            assert!(numbers.is_sorted() && numbers[0] < numbers[19], "the picture moves forward: {numbers:?}");
+            assert!(numbers.is_sorted() && numbers[0] < numbers[7], "the picture moves forward: {numbers:?}");
             latest.iter().all(|picture| width.contains(&picture.width)).then_some(())
         });
     };
     shows(&wide, 960..961);
     let [(0, 0), (0, 0), (frames, 1..)] = layers()[..] else { panic!("no encoder runs in vain: {:?}", layers()) };
-    assert!(frames >= 20);
+    assert!(frames >= 8);
 
     server.next_clients_between(good, Profile { rate_kbps: 300.0, ..good });
     let narrow = Client::listen(&server.url(), &token("narrow"));
