@@ -121,12 +121,14 @@ impl Layers {
 
     /// It comes in one size, which its publisher makes smaller when it is told to: without simulcast, or with the whole picture
     /// as the only layer, as our engine sends it between two. A browser on a narrow network sends small layers alone, not that.
-    pub fn is_single(&self, now: Instant) -> bool {
+    /// While nothing comes, it is what it was: a limit that stands must not be taken back because a network stalls.
+    pub fn is_single(&self) -> bool {
         let best = self.announced.iter().map(|layer| layer.quality.max(0) as usize).max();
+        let latest = self.layers.iter().map(|layer| layer.last_packet).max();
+        let is_present = |layer: &&Layer| latest.is_some_and(|at| at.duration_since(layer.last_packet) < ALIVE);
         let is_whole = |layer: &Layer| layer.rid.is_none() || Some(layer.rank) == best;
-        let mut alive = self.alive(now);
-        let is_alone = alive.next().is_some_and(is_whole) && alive.next().is_none();
-        is_alone || self.layers.iter().all(|layer| layer.rid.is_none())
+        let mut present = self.layers.iter().filter(is_present);
+        present.next().is_none_or(is_whole) && present.next().is_none()
     }
 
     /// A stream of it, the one that is plain if there is one, and one that is sent now rather than another.
@@ -283,18 +285,18 @@ mod tests {
     fn the_whole_picture_alone_is_one_size_and_a_small_layer_alone_is_not() {
         let start = Instant::now();
         let mut layers = simulcast(start);
-        assert!(!layers.is_single(start));
+        assert!(!layers.is_single());
         let later = start + ALIVE;
-        assert!(!layers.is_single(later), "nothing is sent");
         layers.received(later, Some("f".into()), F.into(), 1000);
-        assert!(layers.is_single(later));
+        assert!(layers.is_single());
+        assert!(layers.picks(later + ALIVE).up_to(2).is_none() && layers.is_single(), "nothing comes at present");
         assert_eq!(layers.any_stream(later), Some(F.into()));
         layers.received(later, Some("q".into()), Q.into(), 1000);
-        assert!(!layers.is_single(later));
+        assert!(!layers.is_single());
         let mut small = simulcast(start);
         small.received(later, Some("q".into()), Q.into(), 1000);
-        assert!(!small.is_single(later));
-        assert!(Layers::new(&[]).is_single(start), "nothing is known of it yet");
+        assert!(!small.is_single());
+        assert!(Layers::new(&[]).is_single(), "nothing is known of it yet");
     }
 
     #[test]

@@ -114,7 +114,7 @@ impl Room {
                 let current = rungs.iter().position(|rung| Some(rung.ssrc) == source);
                 let rates = rungs.iter().map(|rung| rung.rate).collect();
                 let paused = subscription.allowed == Allowed::Nothing;
-                let is_single = track.layers.is_single(now);
+                let is_single = track.layers.is_single();
                 // What arrives is not taken away, and a picture of one layer is made smaller by its publisher first.
                 let exceeds = rungs.first().is_some_and(|rung| limit.is_some_and(|limit| rung.rate > limit));
                 let fails = if is_single { exceeds && participant.path.is_overrun(now) } else { arrives.is_none() };

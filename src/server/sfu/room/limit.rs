@@ -84,7 +84,7 @@ impl Room {
                 continue;
             }
             ssrc = ssrc.or(track.layers.any_stream(now));
-            let is_single = track.layers.is_single(now);
+            let is_single = track.layers.is_single();
             let carried =
                 |subscriber: &ParticipantKey| self.participants.get(subscriber)?.subscriptions.get(track_key)?.carried;
             let least = track.subscribers.iter().filter_map(carried).min().filter(|_| is_single);
