@@ -47,8 +47,14 @@ fn assembly(c: &mut Criterion) {
             let arrival = start + Duration::from_millis(33) * n;
             let mut packets = Vec::new();
             packetizer.packetize(&frame, |payload, marker| {
-                let packet =
-                    RtpPacket { sequence, timestamp: n.wrapping_mul(3000), marker, payload, audio_level: None };
+                let packet = RtpPacket {
+                    sequence,
+                    timestamp: n.wrapping_mul(3000),
+                    marker,
+                    payload,
+                    red: false,
+                    audio_level: None,
+                };
                 sequence = sequence.wrapping_add(1);
                 packets.push(ReceivedPacket { packet, arrival });
             });
@@ -77,6 +83,7 @@ fn jitter(c: &mut Criterion) {
                 timestamp: n.wrapping_mul(960),
                 marker: false,
                 payload: payload.clone(),
+                red: false,
                 audio_level: None,
             };
             buffer.insert(ReceivedPacket { packet, arrival });

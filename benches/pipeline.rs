@@ -123,7 +123,8 @@ fn video_in(c: &mut Criterion) {
                 let start = Instant::now();
                 for (payload, marker) in &frames[n as usize % frames.len()] {
                     let (timestamp, payload) = (n.wrapping_mul(3000), payload.clone());
-                    let packet = RtpPacket { sequence, timestamp, marker: *marker, payload, audio_level: None };
+                    let packet =
+                        RtpPacket { sequence, timestamp, marker: *marker, payload, red: false, audio_level: None };
                     sequence = sequence.wrapping_add(1);
                     assert!(input.push(ReceivedPacket { packet, arrival: start }));
                 }
@@ -183,7 +184,8 @@ fn audio_in(c: &mut Criterion) {
             let arrival = start + AUDIO * n;
             let payload = packets[n as usize % packets.len()].clone();
             let timestamp = n.wrapping_mul(FRAME_SAMPLES as u32);
-            let packet = RtpPacket { sequence: n as u16, timestamp, marker: false, payload, audio_level: None };
+            let packet =
+                RtpPacket { sequence: n as u16, timestamp, marker: false, payload, red: false, audio_level: None };
             buffer.insert(ReceivedPacket { packet, arrival });
             n += 1;
             if let Pull::Packet(payload, _) = buffer.pull(arrival) {

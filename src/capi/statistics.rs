@@ -224,7 +224,7 @@ impl trill_received_track {
             bytes: track.network.bytes,
             packets_lost: audio.lost + video.lost,
             audio_concealed: audio.concealed,
-            audio_fec_recovered: audio.fec_recovered,
+            audio_fec_recovered: audio.fec_recovered + audio.red_recovered,
             audio_jitter_us: audio.jitter_us,
             audio_buffer_us: audio.buffer_us,
             audio_minus_dbov: audio.minus_dbov,

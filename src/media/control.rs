@@ -17,6 +17,8 @@ pub struct SendControl {
     /// What the network carries of it.
     limit_bps: AtomicU32,
     loss_percent: AtomicU8,
+    red: AtomicBool,
+    redundancy_limit: AtomicU8,
 }
 
 impl SendControl {
@@ -30,6 +32,8 @@ impl SendControl {
             bitrate_bps: AtomicU32::new(bitrate_bps),
             limit_bps: AtomicU32::new(u32::MAX),
             loss_percent: AtomicU8::new(0),
+            red: AtomicBool::new(false),
+            redundancy_limit: AtomicU8::new(u8::MAX),
         }
     }
 
@@ -108,6 +112,26 @@ impl SendControl {
 
     pub fn loss_percent(&self) -> u8 {
         self.loss_percent.load(Relaxed)
+    }
+
+    /// Whether the other side takes RED ([`super::red`]): audio is sent in it then.
+    pub fn set_takes_red(&self, takes: bool) {
+        self.red.store(takes, Relaxed);
+    }
+
+    pub fn takes_red(&self) -> bool {
+        self.red.load(Relaxed)
+    }
+
+    /// How many packets the network has room to repeat in each.
+    pub fn limit_redundancy(&self, packets: u8) {
+        self.redundancy_limit.store(packets, Relaxed);
+    }
+
+    /// How many of the packets before it each packet of audio is to repeat.
+    pub fn redundancy(&self) -> usize {
+        let wanted = if self.takes_red() { super::red::redundancy(self.loss_percent()) } else { 0 };
+        wanted.min(self.redundancy_limit.load(Relaxed).into())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The audio jitter buffer: packets come in when the network gives them, frames go out every 20 ms.
 //!
 //! A packet is due when it has waited as long as the network's jitter asks for (the target, adapted to what was
-//! measured). What is missing then is concealed, or recovered from the in-band FEC of its successor. The buffer works on
-//! the sender's timestamps, so packets may be of any length that Opus has, and silence that was not sent
+//! measured). What is missing then is concealed, or recovered from the in-band FEC of its successor; what a later packet
+//! brought as redundancy ([`super::red`]) is not missing. The buffer works on the sender's timestamps, so packets may be of any length that Opus has, and silence that was not sent
 //! (discontinuous transmission, mute) is not taken for loss.
 //!
 //! Delay that is too long (after a burst, or because the sender's clock is the faster one) is worked off by playing a little
@@ -14,8 +14,9 @@ mod delay;
 use super::clock::{RtpClock, SequenceUnwrapper, TimestampUnwrapper};
 use super::frame::{FRAME_DURATION, FRAME_SAMPLES};
 use super::opus;
+use super::red::Red;
 use super::rtp::ReceivedPacket;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use delay::DelayEstimator;
 use std::time::{Duration, Instant};
 
@@ -69,18 +70,20 @@ pub enum Pace {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JitterStats {
     pub received: u64,
-    /// Never came, or came after their turn.
+    /// Never came, or came after their turn; those that were recovered are among them.
     pub lost: u64,
     /// Came after their turn; they count as lost too.
     pub late: u64,
     pub duplicate: u64,
-    /// Not Opus, or too large.
+    /// Not Opus, too large, or RED that cannot be read.
     pub invalid: u64,
     /// Given up because the buffer was full or the stream began anew.
     pub discarded: u64,
     /// Pieces of audio, mostly of 20 ms, that were concealed.
     pub concealed: u64,
     pub fec_recovered: u64,
+    /// Lost packets that came as redundancy of later ones.
+    pub red_recovered: u64,
     /// Samples that were left out to shorten the delay.
     pub removed_samples: u64,
     /// Samples that were added to lengthen the delay, beside what was concealed.
@@ -92,6 +95,8 @@ struct Slot {
     time: i64,
     samples: i64,
     payload: Bytes,
+    /// It came with a later packet; its own has not come so far.
+    redundant: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -158,9 +163,11 @@ impl JitterBuffer {
         self.stats.received += 1;
         let sequence = self.sequences.unwrap(packet.sequence);
         let time = self.times.unwrap(packet.timestamp);
+        let red = packet.red.then(|| Red::parse(&packet.payload)).flatten();
+        let primary = red.map_or(0, |red| red.primary());
         // An empty payload is padding: its number must not look lost.
-        let samples = match opus::packet_samples(&packet.payload) {
-            Some(samples) if packet.payload.len() <= opus::MAX_PACKET_BYTES => samples as i64,
+        let samples = match samples(&packet.payload[primary..]) {
+            Some(samples) if red.is_some() || !packet.red => samples,
             None if packet.payload.is_empty() => 0,
             _ => {
                 self.stats.invalid += 1;
@@ -170,7 +177,11 @@ impl JitterBuffer {
         let known = self.held > 0 || self.next_sequence.is_some();
         if known && (sequence - self.newest_sequence).unsigned_abs() >= CAPACITY as u64 {
             self.begin_anew();
+        } else if let Some(red) = red {
+            self.insert_redundancy(red, sequence, time, &packet.payload);
         }
+        let mut payload = packet.payload;
+        payload.advance(primary);
         if samples > 0 {
             self.delay.update(time, arrival);
         }
@@ -180,17 +191,37 @@ impl JitterBuffer {
         }
         let slot = &mut self.slots[index(sequence)];
         match slot {
-            Some(held) if held.sequence == sequence => {
+            Some(held) if held.sequence == sequence && !held.redundant => {
                 self.stats.duplicate += 1;
                 return;
             }
+            Some(held) if held.sequence == sequence => {}
             Some(_) => self.stats.discarded += 1,
             None => self.held += 1,
         }
-        *slot = Some(Slot { sequence, time, samples, payload: packet.payload });
+        *slot = Some(Slot { sequence, time, samples, payload, redundant: false });
         if self.held == 1 || sequence > self.newest_sequence {
             self.newest_sequence = sequence;
             self.newest_end = time + samples;
+        }
+    }
+
+    /// Fills gaps with what a packet repeats of those before it. That says nothing of when they came.
+    fn insert_redundancy(&mut self, red: Red<'_>, sequence: i64, time: i64, payload: &Bytes) {
+        let Some(first) = self.next_sequence.or_else(|| self.oldest()) else { return };
+        for block in red.blocks() {
+            let sequence = sequence - i64::from(block.back);
+            let slot = &mut self.slots[index(sequence)];
+            if slot.is_some() || sequence < first {
+                continue;
+            }
+            let Some(samples) = samples(&payload[block.range.clone()]) else {
+                self.stats.invalid += 1;
+                continue;
+            };
+            let (time, payload) = (time - i64::from(block.offset), payload.slice(block.range));
+            *slot = Some(Slot { sequence, time, samples, payload, redundant: true });
+            self.held += 1;
         }
     }
 
@@ -286,7 +317,12 @@ impl JitterBuffer {
         self.last_samples = slot.samples;
         self.concealed = 0;
         self.silent = opus::is_silence(&slot.payload);
-        self.loss *= 0.99;
+        if slot.redundant {
+            self.count_lost(1);
+            self.stats.red_recovered += 1;
+        } else {
+            self.loss *= 0.99;
+        }
         Some(Pull::Packet(slot.payload, self.pace(slot.time, now)))
     }
 
@@ -398,6 +434,12 @@ impl JitterBuffer {
         };
         (self.newest_end - from).clamp(0, CAPACITY as i64 * opus::MAX_PACKET_SAMPLES as i64)
     }
+}
+
+/// How long an Opus packet plays. `None`: it is none, or too large.
+fn samples(packet: &[u8]) -> Option<i64> {
+    let samples = opus::packet_samples(packet).filter(|_| packet.len() <= opus::MAX_PACKET_BYTES)?;
+    Some(samples as i64)
 }
 
 fn index(sequence: i64) -> usize {

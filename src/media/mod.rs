@@ -12,6 +12,7 @@ pub mod ladder;
 pub mod level;
 pub mod mixer;
 pub mod opus;
+pub mod red;
 pub mod rtp;
 pub mod scale;
 pub mod simulcast;

@@ -1,5 +1,8 @@
 //! The Opus payload of RTP (RFC 7587): one Opus packet as it is. Only its first bytes are looked at.
 
+/// The payload type that browsers give to it, so that captures read as usual. RED says it of each of its blocks.
+pub const PAYLOAD_TYPE: u8 = 111;
+
 /// The longest Opus packet there is, in samples at 48 kHz: 120 ms.
 pub const MAX_PACKET_SAMPLES: usize = 5760;
 

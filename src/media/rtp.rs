@@ -15,6 +15,8 @@ pub struct RtpPacket {
     /// Audio: first after silence. Video: last of a frame.
     pub marker: bool,
     pub payload: Bytes,
+    /// The payload is not an Opus packet as it is, but RED ([`super::red`]) with Opus in it.
+    pub red: bool,
     /// RFC 6464; sent and read with audio.
     pub audio_level: Option<AudioLevel>,
 }

@@ -20,7 +20,8 @@ use std::time::Duration;
 use webrtc::error::Result;
 
 /// The payload types that browsers use, so that captures read as usual.
-pub(super) const OPUS_PAYLOAD_TYPE: u8 = 111;
+pub(super) const OPUS_PAYLOAD_TYPE: u8 = crate::media::opus::PAYLOAD_TYPE;
+pub(super) const RED_PAYLOAD_TYPE: u8 = 63;
 pub(super) const VP8_PAYLOAD_TYPE: u8 = 96;
 const RTX_PAYLOAD_TYPE: u8 = 97;
 
@@ -41,6 +42,7 @@ const ABS_SEND_TIME_URI: &str = "http://www.webrtc.org/experiments/rtp-hdrext/ab
 pub(super) fn media_engine() -> Result<MediaEngine> {
     let mut engine = MediaEngine::default();
     engine.register_codec(parameters(opus(), OPUS_PAYLOAD_TYPE), RtpCodecKind::Audio)?;
+    engine.register_codec(parameters(red(), RED_PAYLOAD_TYPE), RtpCodecKind::Audio)?;
     engine.register_codec(parameters(vp8(), VP8_PAYLOAD_TYPE), RtpCodecKind::Video)?;
     engine.register_codec(parameters(rtx(), RTX_PAYLOAD_TYPE), RtpCodecKind::Video)?;
     for (uri, kinds) in [
@@ -142,6 +144,14 @@ pub(super) fn mid_of<'a>(sdp: &'a str, track: &str) -> Option<&'a str> {
     None
 }
 
+/// The payload type that an SDP gives to RED.
+pub(super) fn red_payload_type(sdp: &str) -> Option<u8> {
+    sdp.lines().find_map(|line| {
+        let (payload_type, codec) = line.trim_end().strip_prefix("a=rtpmap:")?.split_once(' ')?;
+        codec.eq_ignore_ascii_case("red/48000/2").then_some(payload_type)?.parse().ok()
+    })
+}
+
 fn opus() -> RTCRtpCodec {
     RTCRtpCodec {
         mime_type: MIME_TYPE_OPUS.to_owned(),
@@ -149,6 +159,17 @@ fn opus() -> RTCRtpCodec {
         // Always 2 in SDP (RFC 7587 section 7); what is sent is mono.
         channels: 2,
         sdp_fmtp_line: "minptime=10;useinbandfec=1".to_owned(),
+        rtcp_feedback: Vec::new(),
+    }
+}
+
+/// RFC 2198, with the payload type of what is in it as its format parameter.
+fn red() -> RTCRtpCodec {
+    RTCRtpCodec {
+        mime_type: "audio/red".to_owned(),
+        clock_rate: 48_000,
+        channels: 2,
+        sdp_fmtp_line: format!("{OPUS_PAYLOAD_TYPE}/{OPUS_PAYLOAD_TYPE}"),
         rtcp_feedback: Vec::new(),
     }
 }
@@ -236,6 +257,13 @@ mod tests {
         let sdp =
             "v=0\r\nm=audio 9 X 111\r\na=mid:0\r\na=msid:mic mic\r\nm=video 9 X 96\r\na=msid:s cam\r\na=mid:1\r\n";
         assert_eq!((mid_of(sdp, "mic"), mid_of(sdp, "cam"), mid_of(sdp, "s")), (Some("0"), Some("1"), None));
+    }
+
+    #[test]
+    fn the_payload_type_of_red_is_read() {
+        let sdp = "m=audio 9 X 111 63\r\na=rtpmap:111 opus/48000/2\r\na=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\n";
+        assert_eq!(red_payload_type(sdp), Some(RED_PAYLOAD_TYPE));
+        assert_eq!(red_payload_type("m=video 9 X 98\r\na=rtpmap:98 red/90000\r\na=rtpmap:x red/48000/2\r\n"), None);
     }
 
     #[test]

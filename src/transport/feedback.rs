@@ -37,6 +37,9 @@ const WANTED_FOR: Duration = Duration::from_secs(5);
 /// No receiver can ask for less, in bits a second: a voice with its headers.
 const LEAST_WANTED: u32 = 40_000;
 
+/// The redundancy of a voice takes at most such a part of the estimate: on a narrow link it would cost more than it saves.
+const REDUNDANCY_PART: u32 = 8;
+
 impl Feedbacks {
     pub(super) fn insert(&self, ssrc: u32, feedback: Arc<Feedback>) {
         self.tracks().insert(ssrc, feedback);
@@ -57,6 +60,8 @@ impl Feedbacks {
         // A track's layers share what it gets among themselves.
         let is_sent = |track: &&Feedback| track.layer == 0 && !track.control.is_muted();
         let sent: Vec<&Feedback> = tracks.values().map(Arc::as_ref).filter(is_sent).collect();
+        let redundancy: u32 = sent.iter().map(|track| track.limit_redundancy(estimate_bps)).sum();
+        let estimate_bps = estimate_bps.saturating_sub(redundancy);
         let demands: Vec<Demand> = sent.iter().map(|track| track.demand()).collect();
         for (track, bps) in sent.iter().zip(share_out(estimate_bps, &demands)) {
             track.control.limit_bitrate(bps);
@@ -128,6 +133,20 @@ impl Feedback {
             TrackKind::Audio => Demand::Audio(self.control.max_bitrate_bps()),
             TrackKind::Video => Demand::Video(self.control.max_bitrate_bps()),
         }
+    }
+
+    /// Leaves room for as much redundancy as takes a small part of the estimate. What it takes, in bits a second.
+    fn limit_redundancy(&self, estimate_bps: u32) -> u32 {
+        if self.kind == TrackKind::Video {
+            return 0;
+        }
+        let each = self.control.max_bitrate_bps().max(1);
+        self.control.limit_redundancy((estimate_bps / REDUNDANCY_PART / each).min(u8::MAX.into()) as u8);
+        self.control.redundancy() as u32 * each
+    }
+
+    pub(super) fn takes_red(&self, takes: bool) {
+        self.control.set_takes_red(takes);
     }
 
     fn key_frame_requested(&self) {
@@ -299,6 +318,27 @@ mod tests {
         feedbacks.share_out(now, 20_000_000, Duration::ZERO);
         assert_eq!(controls[1].bitrate_bps(), 1_500_000, "what it was set to");
         assert_eq!(feedbacks.path(), Some((20_000_000, Duration::ZERO)));
+    }
+
+    #[test]
+    fn a_voice_is_repeated_as_far_as_the_path_has_room_and_pictures_make_room() {
+        let feedbacks = Feedbacks::default();
+        let controls = [32_000, 1_500_000].map(|bps| Arc::new(SendControl::new(bps)));
+        for (ssrc, (control, kind)) in controls.iter().zip([TrackKind::Audio, TrackKind::Video]).enumerate() {
+            feedbacks.insert(ssrc as u32, Arc::new(Feedback::new(control.clone(), kind, 0)));
+        }
+        let shares = |estimate, loss| {
+            controls[0].set_loss_percent(loss);
+            feedbacks.share_out(Instant::now(), estimate, Duration::ZERO);
+            (controls[0].redundancy(), controls[0].bitrate_bps(), controls[1].bitrate_bps())
+        };
+        let (_, _, pictures) = shares(300_000, 10);
+        controls[0].set_takes_red(true);
+        assert_eq!((shares(2_000_000, 0).0, shares(2_000_000, 10).0), (1, 2));
+        let (repeated, voice, less) = shares(300_000, 10);
+        assert_eq!((repeated, voice), (1, 32_000));
+        assert!((25_000..35_000).contains(&(pictures - less)), "{pictures} and {less}");
+        assert_eq!(shares(150_000, 10).0, 0);
     }
 
     #[test]

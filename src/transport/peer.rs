@@ -3,7 +3,7 @@
 use super::codecs;
 use super::feedback::Feedbacks;
 use super::network::MediaRuntime;
-use super::receive::RemoteTracks;
+use super::receive::{Negotiated, RemoteTracks};
 use super::send::{PacketSource, SendStats, Sending};
 use crate::base::{Error, ErrorCode, Result};
 use crate::media::control::SendControl;
@@ -14,7 +14,7 @@ use rtc::peer_connection::transport::RTCDtlsRole;
 use rtc::rtp_transceiver::{RTCRtpTransceiverDirection, RTCRtpTransceiverInit};
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -112,7 +112,7 @@ struct Shared {
     connected: Arc<AtomicBool>,
     /// To be asked for a key frame when the connection comes up: those encoded before went nowhere.
     controls: Mutex<Vec<Arc<SendControl>>>,
-    level_extension: Arc<AtomicU8>,
+    negotiated: Arc<Negotiated>,
     remote_tracks: RemoteTracks,
 }
 
@@ -128,7 +128,7 @@ impl PeerConnection {
             feedbacks: feedbacks.clone(),
             connected: Arc::default(),
             controls: Mutex::default(),
-            level_extension: Arc::default(),
+            negotiated: Arc::default(),
             remote_tracks: config.remote_tracks,
         });
         if config.side == Side::Subscriber {
@@ -235,8 +235,7 @@ impl PeerConnection {
     /// Applies the other side's offer, and sets the answer to it as the local description.
     /// Errors: `malformed` when the offer cannot be read or applied.
     pub async fn answer(&self, offer: String) -> Result<String> {
-        let id = codecs::extension_id(&offer, codecs::AUDIO_LEVEL_URI).unwrap_or(0);
-        self.shared.level_extension.store(id, Relaxed);
+        self.shared.negotiated.read(&offer);
         let offer = RTCSessionDescription::offer(offer).map_err(malformed)?;
         self.connection.set_remote_description(offer).await.map_err(malformed)?;
         let answer = self.connection.create_answer(None).await.map_err(internal)?;
@@ -392,7 +391,7 @@ impl PeerConnectionEventHandler for Handler {
     }
 
     async fn on_track(&self, track: Arc<dyn TrackRemote>) {
-        tokio::spawn(self.0.remote_tracks.clone().drain(track, self.0.level_extension.clone()));
+        tokio::spawn(self.0.remote_tracks.clone().drain(track, self.0.negotiated.clone()));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tracks of others: a task each drains the peer connection's queue into whatever sink is attached under the track's id.
 
+use super::codecs;
 use crate::base::TrackId;
 use crate::media::rtp::{AudioLevel, ReceivedPacket, RtpPacket};
 use crate::media::sync::SenderReports;
@@ -29,6 +30,20 @@ pub type PacketSink = Box<dyn Fn(ReceivedPacket) -> bool + Send>;
 /// The sinks of the remote tracks, by track id. A sink may be attached before the track's first packet. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct RemoteTracks(Arc<Mutex<HashMap<TrackId, Arc<Slot>>>>);
+
+/// What the offer says of the numbers in packets. 0: not agreed on.
+#[derive(Debug, Default)]
+pub(super) struct Negotiated {
+    level_extension: AtomicU8,
+    red_payload_type: AtomicU8,
+}
+
+impl Negotiated {
+    pub(super) fn read(&self, offer: &str) {
+        self.level_extension.store(codecs::extension_id(offer, codecs::AUDIO_LEVEL_URI).unwrap_or(0), Relaxed);
+        self.red_payload_type.store(codecs::red_payload_type(offer).unwrap_or(0), Relaxed);
+    }
+}
 
 #[derive(Default)]
 struct Slot {
@@ -92,7 +107,7 @@ impl RemoteTracks {
     }
 
     /// Until the track or its connection ends.
-    pub(super) async fn drain(self, remote: Arc<dyn TrackRemote>, level_extension: Arc<AtomicU8>) {
+    pub(super) async fn drain(self, remote: Arc<dyn TrackRemote>, negotiated: Arc<Negotiated>) {
         let Ok(id) = TrackId::new(remote.track_id().await) else { return };
         let Some(slot) = self.slot(&id) else { return };
         *lock(&slot.remote) = Some(remote.clone());
@@ -100,7 +115,7 @@ impl RemoteTracks {
             match event {
                 TrackRemoteEvent::OnRtpPacket(packet) => {
                     slot.ssrc.store(packet.header.ssrc, Relaxed);
-                    slot.take(packet, level_extension.load(Relaxed));
+                    slot.take(packet, &negotiated);
                 }
                 TrackRemoteEvent::OnEnded | TrackRemoteEvent::OnError => break,
                 _ => {}
@@ -128,15 +143,18 @@ impl RemoteTracks {
 }
 
 impl Slot {
-    fn take(&self, packet: rtc::rtp::Packet, level_extension: u8) {
+    fn take(&self, packet: rtc::rtp::Packet, negotiated: &Negotiated) {
         self.packets.fetch_add(1, Relaxed);
         self.bytes.fetch_add(packet.payload.len() as u64, Relaxed);
-        let level = packet.header.get_extension(level_extension).and_then(|bytes| bytes.first().copied());
+        let level = packet.header.get_extension(negotiated.level_extension.load(Relaxed));
+        let level = level.and_then(|bytes| bytes.first().copied());
+        let red = negotiated.red_payload_type.load(Relaxed);
         let packet = RtpPacket {
             sequence: packet.header.sequence_number,
             timestamp: packet.header.timestamp,
             marker: packet.header.marker,
             payload: packet.payload,
+            red: red > 0 && packet.header.payload_type == red,
             audio_level: level.map(|byte| AudioLevel { voice: byte & 0x80 != 0, minus_dbov: byte & 0x7f }),
         };
         let packet = ReceivedPacket { packet, arrival: Instant::now() };
@@ -167,11 +185,11 @@ mod tests {
         let (sink, packets) = crossbeam_channel::bounded(1);
         tracks.attach(&id, Box::new(move |packet| sink.try_send(packet).is_ok()));
         let slot = tracks.slot(&id).unwrap();
-        slot.take(packet(1), 0);
-        slot.take(packet(2), 0);
+        slot.take(packet(1), &Negotiated::default());
+        slot.take(packet(2), &Negotiated::default());
         assert_eq!(packets.try_recv().unwrap().packet.sequence, 1);
         tracks.detach(&id);
-        slot.take(packet(3), 0);
+        slot.take(packet(3), &Negotiated::default());
         assert_eq!(tracks.stats(&id), Some(ReceiveStats { packets: 3, bytes: 3, dropped: 2 }));
     }
 }

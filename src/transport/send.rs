@@ -3,10 +3,11 @@
 use super::codecs;
 use super::feedback::Feedback;
 use crate::media::control::SendControl;
+use crate::media::red::Red;
 use crate::media::rtp::RtpPacket;
 use crate::media::simulcast::RIDS;
 use crate::session::TrackKind;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use rtc::media_stream::MediaStreamTrack;
 use rtc::rtp::{Packet, header::Header};
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters};
@@ -67,6 +68,8 @@ struct Gate {
     level_extension: AtomicU8,
     /// How layers are told apart, where the other side takes them.
     labels: OnceLock<Labels>,
+    /// 0: not negotiated.
+    red_payload_type: AtomicU8,
     packets: AtomicU64,
     bytes: AtomicU64,
     unsent: AtomicU64,
@@ -134,6 +137,9 @@ impl Sending {
             // The same as before, when the connection is negotiated anew.
             let _ = self.gate.labels.set(Labels { mid_extension, rid_extension, mid });
         }
+        let red = codecs::red_payload_type(answer).unwrap_or(0);
+        self.gate.red_payload_type.store(red, Relaxed);
+        self.layers.iter().for_each(|layer| layer.feedback.takes_red(red > 0));
         self.gate.negotiated.store(true, Relaxed);
     }
 
@@ -197,7 +203,11 @@ async fn run(
             continue;
         }
         let bytes = packet.payload.len() as u64;
-        let mut packet = wire_packet(packet, stream.ssrc, payload_type, gate.level_extension.load(Relaxed));
+        let level = gate.level_extension.load(Relaxed);
+        let mut packet = match gate.red_payload_type.load(Relaxed) {
+            red @ 1.. if packet.red => wire_packet(packet, stream.ssrc, red, level),
+            _ => wire_packet(without_red(packet), stream.ssrc, payload_type, level),
+        };
         if let (Some(rid), Some(labels)) = (stream.rid, labels) {
             labels.put(&mut packet.header, rid);
         }
@@ -217,6 +227,16 @@ impl Labels {
         let _ = header.set_extension(self.mid_extension, self.mid.clone());
         let _ = header.set_extension(self.rid_extension, Bytes::from_static(rid.as_bytes()));
     }
+}
+
+/// For a connection that did not agree on it: packets that waited for another one have it.
+fn without_red(mut packet: RtpPacket) -> RtpPacket {
+    if packet.red {
+        let primary = Red::parse(&packet.payload).map_or(packet.payload.len(), |red| red.primary());
+        packet.payload.advance(primary);
+        packet.red = false;
+    }
+    packet
 }
 
 fn wire_packet(packet: RtpPacket, ssrc: u32, payload_type: u8, level_extension: u8) -> Packet {
@@ -264,8 +284,8 @@ mod tests {
     #[test]
     fn the_audio_level_goes_out_in_its_header_extension_when_one_was_negotiated() {
         let audio_level = Some(AudioLevel { voice: true, minus_dbov: 30 });
-        let packet =
-            RtpPacket { sequence: 1, timestamp: 2, marker: true, payload: Bytes::from_static(b"x"), audio_level };
+        let payload = Bytes::from_static(b"x");
+        let packet = RtpPacket { sequence: 1, timestamp: 2, marker: true, payload, red: false, audio_level };
         let sent = wire_packet(packet.clone(), 7, 111, 3);
         assert_eq!(sent.header.get_extension(3).unwrap()[..], [0x80 | 30]);
         assert!(sent.header.marker);
@@ -279,5 +299,14 @@ mod tests {
         labels.put(&mut header, RIDS[1]);
         assert_eq!(header.get_extension(4).unwrap()[..], b"1"[..]);
         assert_eq!(header.get_extension(5).unwrap()[..], b"h"[..]);
+    }
+
+    #[test]
+    fn where_red_was_not_agreed_on_the_packet_itself_is_sent() {
+        let payload = Bytes::from_static(&[0x80 | 111, 0x0f, 0, 2, 111, b'a', b'b', b'c']);
+        let packet = RtpPacket { sequence: 1, timestamp: 2, marker: false, payload, red: true, audio_level: None };
+        let plain = without_red(packet);
+        assert_eq!((&plain.payload[..], plain.red), (&b"c"[..], false));
+        assert_eq!(without_red(plain.clone()), plain);
     }
 }

@@ -86,12 +86,23 @@ fn packet(sequence: u16) -> RtpPacket {
         timestamp: u32::from(sequence) * 960,
         marker: false,
         payload: Bytes::from_static(b"opus"),
+        red: false,
         audio_level: Some(AudioLevel { voice: true, minus_dbov: 20 }),
     }
 }
 
-/// Feeds packets of a track, one in 5 ms, until the receiver goes.
+/// The same in RED, with the packet before it.
+fn packet_in_red(sequence: u16) -> RtpPacket {
+    let payload = Bytes::from_static(&[0x80 | 111, 0x0f, 0, 4, 111, b'o', b'p', b'u', b's', b'o', b'p', b'u', b's']);
+    RtpPacket { payload, red: true, ..packet(sequence) }
+}
+
 fn feed() -> PacketSource {
+    feed_with(packet)
+}
+
+/// Feeds packets of a track, one in 5 ms, until the receiver goes.
+fn feed_with(packet: fn(u16) -> RtpPacket) -> PacketSource {
     let (packets, source) = mpsc::channel(64);
     tokio::spawn(async move {
         let mut ticks = tokio::time::interval(Duration::from_millis(5));
@@ -119,6 +130,50 @@ async fn packets_of_a_published_track_arrive_with_their_audio_level() {
     assert_eq!(first.packet.timestamp, u32::from(first.packet.sequence) * 960);
     let stats = pair.publisher.send_stats("mic").unwrap();
     assert!(stats.packets > 0 && stats.bytes > 0, "{stats:?}");
+    pair.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sound_in_red_arrives_as_that_beside_plain_sound_when_it_was_agreed_on() {
+    let mut pair = Pair::open().await;
+    let control = Arc::new(SendControl::new(32_000));
+    let source = feed_with(|sequence| if sequence % 2 == 0 { packet(sequence) } else { packet_in_red(sequence) });
+    pair.publisher.add_track("mic", TrackKind::Audio, vec![source], control.clone()).await.unwrap();
+    let (sink, received) = crossbeam_channel::bounded(64);
+    pair.tracks.attach(&TrackId::new("mic").unwrap(), Box::new(move |packet| sink.try_send(packet).is_ok()));
+    assert!(!control.takes_red());
+    pair.connect().await;
+    assert!(control.takes_red());
+    let receive = move || [(); 6].map(|()| received.recv_timeout(PATIENCE).unwrap().packet);
+    for packet in tokio::task::spawn_blocking(receive).await.unwrap() {
+        let sent =
+            if packet.sequence % 2 == 0 { self::packet(packet.sequence) } else { packet_in_red(packet.sequence) };
+        assert_eq!(packet, sent);
+    }
+    pair.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_that_does_not_take_red_gets_the_opus_in_it() {
+    let mut pair = Pair::open().await;
+    let control = Arc::new(SendControl::new(32_000));
+    pair.publisher.add_track("mic", TrackKind::Audio, vec![feed_with(packet_in_red)], control.clone()).await.unwrap();
+    let (sink, received) = crossbeam_channel::bounded(64);
+    pair.tracks.attach(&TrackId::new("mic").unwrap(), Box::new(move |packet| sink.try_send(packet).is_ok()));
+    let offer = pair.publisher.create_offer(false).await.unwrap();
+    let without = |sdp: &str| -> String {
+        let of_red = |line: &&str| !line.starts_with("a=rtpmap:63 ") && !line.starts_with("a=fmtp:63 ");
+        sdp.lines().filter(of_red).map(|line| line.replace("RTP/SAVPF 111 63", "RTP/SAVPF 111") + "\r\n").collect()
+    };
+    let asked = without(&offer);
+    assert_ne!(asked, offer, "RED was offered");
+    let answer = pair.subscriber.answer(asked).await.unwrap();
+    pair.publisher.apply_answer(answer).await.unwrap();
+    pair.until(|side, event| side == Side::Publisher && matches!(event, PeerEvent::State(ConnectionState::Connected)))
+        .await;
+    assert!(!control.takes_red());
+    let first = tokio::task::spawn_blocking(move || received.recv_timeout(PATIENCE)).await.unwrap().unwrap().packet;
+    assert_eq!((first.red, &first.payload[..]), (false, &b"opus"[..]));
     pair.close().await;
 }
 

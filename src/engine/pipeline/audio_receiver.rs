@@ -61,21 +61,14 @@ impl Playout {
         timing: Option<Timing>,
     ) -> Result<AudioReceiver> {
         let id = self.next_id.fetch_add(1, Relaxed);
-        let stats = Arc::new(AudioReceiverStats::default());
-        let (input, packets) = PacketInput::bounded(QUEUE);
         let track = Track {
             id,
-            packets,
-            input: input.clone(),
-            jitter: JitterBuffer::default(),
-            decoder: OpusDecoder::new()?,
-            samples: Samples::default(),
-            started: false,
             tap,
             first: Some(first),
             timing: timing.map(|timing| (timing, CaptureClock::new(RtpClock::OPUS))),
-            stats: stats.clone(),
+            ..Track::new()?
         };
+        let (input, stats) = (track.input.clone(), track.stats.clone());
         self.commands.send(Command::Add(Box::new(track))).map_err(|_| crate::base::Error::from(ErrorCode::ShutDown))?;
         Ok(AudioReceiver { id, commands: self.commands.clone(), input, stats })
     }
@@ -164,10 +157,10 @@ impl Mix {
     }
 }
 
-struct Track {
+pub(super) struct Track {
     id: u64,
     packets: Receiver<ReceivedPacket>,
-    input: PacketInput,
+    pub(super) input: PacketInput,
     jitter: JitterBuffer,
     decoder: OpusDecoder,
     samples: Samples,
@@ -176,11 +169,29 @@ struct Track {
     tap: Option<Box<dyn AudioSink>>,
     first: Option<FirstMedia>,
     timing: Option<(Timing, CaptureClock)>,
-    stats: Arc<AudioReceiverStats>,
+    pub(super) stats: Arc<AudioReceiverStats>,
 }
 
 impl Track {
-    fn next_frame(&mut self, now: Instant, frame: &mut AudioFrame) {
+    pub(super) fn new() -> Result<Self> {
+        let (input, packets) = PacketInput::bounded(QUEUE);
+        Ok(Self {
+            id: 0,
+            packets,
+            input,
+            jitter: JitterBuffer::default(),
+            decoder: OpusDecoder::new()?,
+            samples: Samples::default(),
+            started: false,
+            tap: None,
+            first: None,
+            timing: None,
+            stats: Arc::default(),
+        })
+    }
+
+    /// What is heard of it in the 20 ms from `now` on.
+    pub(super) fn next_frame(&mut self, now: Instant, frame: &mut AudioFrame) {
         while let Ok(received) = self.packets.try_recv() {
             add(&self.stats.bytes, received.packet.payload.len());
             self.jitter.insert(received);
@@ -260,6 +271,8 @@ impl Track {
         set(&self.stats.late, counts.late);
         set(&self.stats.concealed, counts.concealed);
         set(&self.stats.fec_recovered, counts.fec_recovered);
+        set(&self.stats.red_recovered, counts.red_recovered);
+        set(&self.stats.invalid, counts.invalid);
         set(&self.stats.dropped, self.input.dropped.load(Relaxed));
         set(&self.stats.jitter_us, self.jitter.jitter().as_micros() as u64);
         set(&self.stats.buffer_us, self.jitter.buffered().as_micros() as u64);

@@ -1,4 +1,4 @@
-//! Source, Opus, RTP.
+//! Source, Opus, RED where the other side takes it, RTP.
 
 use super::PacketSender;
 use super::stats::{AudioSenderStats, add, set};
@@ -11,6 +11,8 @@ use crate::media::clock::RtpClock;
 use crate::media::control::SendControl;
 use crate::media::frame::{AudioFrame, FRAME_SAMPLES};
 use crate::media::level::LevelMeter;
+use crate::media::opus::{MAX_PACKET_BYTES, PAYLOAD_TYPE};
+use crate::media::red::RedWriter;
 use crate::media::rtp::RtpPacket;
 use bytes::BytesMut;
 use std::sync::Arc;
@@ -19,6 +21,9 @@ use tokio::sync::mpsc::error::TrySendError;
 
 /// How often a muted pipeline looks whether it still is.
 const MUTED_POLL: Duration = Duration::from_millis(10);
+/// From so much loss on, in percent, Opus's own error correction helps beside RED: it reaches one packet further back. Below
+/// it costs more than it brings (PESQ at 10 % loss on each of two legs 3.05 with it and 3.21 without, at 20 % 2.94 and 2.77).
+const HEAVY_LOSS: u8 = 15;
 /// Payloads are cut from blocks of this size, one allocation for some hundred packets.
 const POOL: usize = 16 * 1024;
 
@@ -32,23 +37,8 @@ impl AudioSender {
     /// Starts capturing and sending, unless `control` says muted. The bitrate and the strength of the FEC follow
     /// `control`. Fails with `codec`.
     pub fn start(source: Box<dyn AudioSource>, control: Arc<SendControl>, out: PacketSender) -> Result<Self> {
-        let stats = Arc::new(AudioSenderStats::default());
-        let pipeline = Pipeline {
-            source,
-            encoder: OpusEncoder::new(control.bitrate_bps())?,
-            bitrate_bps: control.bitrate_bps(),
-            loss_percent: 0,
-            control,
-            out,
-            meter: LevelMeter::default(),
-            pool: BytesMut::new(),
-            started: Instant::now(),
-            sequence: rand::random(),
-            first_timestamp: rand::random(),
-            ticks: 0,
-            marker: true,
-            stats: stats.clone(),
-        };
+        let pipeline = Pipeline::new(source, control, out)?;
+        let stats = pipeline.stats.clone();
         let worker = Worker::spawn("trill-audio-out", move |stop| {
             let stats = pipeline.stats.clone();
             if let Err(error) = pipeline.run(stop) {
@@ -69,7 +59,7 @@ impl AudioSender {
     }
 }
 
-struct Pipeline {
+pub(super) struct Pipeline {
     source: Box<dyn AudioSource>,
     encoder: OpusEncoder,
     bitrate_bps: u32,
@@ -77,6 +67,7 @@ struct Pipeline {
     control: Arc<SendControl>,
     out: PacketSender,
     meter: LevelMeter,
+    red: RedWriter,
     pool: BytesMut,
     started: Instant,
     sequence: u16,
@@ -89,6 +80,26 @@ struct Pipeline {
 }
 
 impl Pipeline {
+    pub(super) fn new(source: Box<dyn AudioSource>, control: Arc<SendControl>, out: PacketSender) -> Result<Self> {
+        Ok(Self {
+            source,
+            encoder: OpusEncoder::new(control.bitrate_bps())?,
+            bitrate_bps: control.bitrate_bps(),
+            loss_percent: 0,
+            control,
+            out,
+            meter: LevelMeter::default(),
+            red: RedWriter::default(),
+            pool: BytesMut::new(),
+            started: Instant::now(),
+            sequence: rand::random(),
+            first_timestamp: rand::random(),
+            ticks: 0,
+            marker: true,
+            stats: Arc::default(),
+        })
+    }
+
     fn run(mut self, stop: Stop) -> Result<()> {
         let mut frame = AudioFrame::SILENCE;
         let mut paused = false;
@@ -129,22 +140,31 @@ impl Pipeline {
     }
 
     /// False when nobody takes packets any more.
-    fn send(&mut self, frame: &AudioFrame) -> Result<bool> {
+    pub(super) fn send(&mut self, frame: &AudioFrame) -> Result<bool> {
         self.follow_control()?;
         let level = self.meter.measure(&frame.samples);
         set(&self.stats.minus_dbov, level.minus_dbov.into());
         set(&self.stats.voice, level.voice.into());
 
         let encoded = self.encoder.encode(frame)?;
-        if self.pool.capacity() < encoded.len() {
+        let timestamp = self.first_timestamp.wrapping_add(self.ticks as u32);
+        let red = self.control.takes_red();
+        if self.pool.capacity() < MAX_PACKET_BYTES {
             self.pool.reserve(POOL);
         }
-        self.pool.extend_from_slice(encoded);
+        if red {
+            let redundant = self.control.redundancy();
+            self.red.write(PAYLOAD_TYPE, redundant, timestamp, encoded, &mut self.pool);
+        } else {
+            self.red.forget();
+            self.pool.extend_from_slice(encoded);
+        }
         let packet = RtpPacket {
             sequence: self.sequence,
-            timestamp: self.first_timestamp.wrapping_add(self.ticks as u32),
+            timestamp,
             marker: self.marker,
             payload: self.pool.split().freeze(),
+            red,
             audio_level: Some(level),
         };
         self.sequence = self.sequence.wrapping_add(1);
@@ -163,7 +183,11 @@ impl Pipeline {
     }
 
     fn follow_control(&mut self) -> Result<()> {
-        let (bitrate_bps, loss_percent) = (self.control.bitrate_bps(), self.control.loss_percent());
+        let (bitrate_bps, mut loss_percent) = (self.control.bitrate_bps(), self.control.loss_percent());
+        if self.control.redundancy() > 0 && loss_percent < HEAVY_LOSS {
+            // What comes again as it was needs no coarser copy besides: its bits make the first one better.
+            loss_percent = 0;
+        }
         if bitrate_bps != self.bitrate_bps {
             self.encoder.set_bitrate(bitrate_bps)?;
             self.bitrate_bps = bitrate_bps;

@@ -8,6 +8,8 @@ mod ahead;
 mod audio_receiver;
 mod audio_sender;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod video_layer;
 mod video_receiver;
 mod video_sender;

@@ -60,8 +60,12 @@ stats! {
         dropped,
         /// Pieces of 20 ms that were made up because a packet was missing.
         concealed,
-        /// Lost packets recovered from their successors.
+        /// Lost packets recovered from the forward error correction of their successors.
         fec_recovered,
+        /// Lost packets that came as redundancy of later ones (RED).
+        red_recovered,
+        /// Packets that were no Opus, or RED that cannot be read.
+        invalid,
         /// Packets that the decoder refused.
         undecodable,
         /// Packets played.

@@ -163,7 +163,7 @@ impl VideoLayer {
         let pace_bps = pace_bps(encoded.data.len(), total_bps, self.max_fps);
         self.packetizer.packetize(encoded.data, |payload, marker| {
             let bytes = payload.len();
-            let packet = RtpPacket { sequence: *sequence, timestamp, marker, payload, audio_level: None };
+            let packet = RtpPacket { sequence: *sequence, timestamp, marker, payload, red: false, audio_level: None };
             *sequence = sequence.wrapping_add(1);
             match out.try_send(packet) {
                 Ok(()) => {

@@ -15,7 +15,7 @@ fn packets(frames: u32, key_every: u32, start: Instant) -> Vec<ReceivedPacket> {
         frame[0] = u8::from(n % key_every != 0);
         packetizer.packetize(&frame, |payload, marker| {
             let timestamp = n.wrapping_mul(3000).wrapping_add(u32::MAX - 5000);
-            let packet = RtpPacket { sequence, timestamp, marker, payload, audio_level: None };
+            let packet = RtpPacket { sequence, timestamp, marker, payload, red: false, audio_level: None };
             out.push(ReceivedPacket { packet, arrival: start + Duration::from_millis(33) * n });
             sequence = sequence.wrapping_add(1);
         });
@@ -138,6 +138,7 @@ fn random_packets_neither_panic_nor_come_out_as_frames_of_two_streams() {
             timestamp: rng.random(),
             marker: rng.random(),
             payload: (0..rng.random_range(0..12)).map(|_| rng.random::<u8>()).collect::<Vec<_>>().into(),
+            red: false,
             audio_level: None,
         };
         assembler.insert(ReceivedPacket { packet, arrival });

@@ -1,5 +1,7 @@
 #![allow(clippy::disallowed_methods, reason = "an arbitrary start of virtual time")]
 
+mod red;
+
 use super::*;
 use crate::media::rtp::RtpPacket;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -12,7 +14,8 @@ fn packet(n: u64, arrival: Instant) -> ReceivedPacket {
     payload.extend_from_slice(&n.to_be_bytes());
     let timestamp = 5_000u32.wrapping_add((n as u32).wrapping_mul(960));
     let sequence = 65_500u16.wrapping_add(n as u16);
-    let packet = RtpPacket { sequence, timestamp, marker: false, payload: payload.into(), audio_level: None };
+    let packet =
+        RtpPacket { sequence, timestamp, marker: false, payload: payload.into(), red: false, audio_level: None };
     ReceivedPacket { packet, arrival }
 }
 

@@ -479,8 +479,11 @@ fn add_track(track: &LocalTrack) -> proto::AddTrackRequest {
         source: proto::TrackSource::from(track.source) as i32,
         layers,
         simulcast_codecs,
-        // We send Opus with FEC inside, not RED around it.
-        disable_red: true,
+        // Pauses are sent as all else is.
+        audio_features: match track.kind {
+            TrackKind::Audio => vec![proto::AudioTrackFeature::TfNoDtx as i32],
+            TrackKind::Video => Vec::new(),
+        },
         ..Default::default()
     }
 }

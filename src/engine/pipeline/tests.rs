@@ -1,0 +1,222 @@
+//! What is heard of a voice on lossy networks, in virtual time and from a seed: the sender's pipeline, two legs with a
+//! server between them, and the receiver's.
+//!
+//! `cargo test --lib pipeline::tests -- --nocapture` prints the figures, `scripts/lib/speech-loss` the PESQ of real speech: it
+//! names a WAV file (48 kHz, mono, 16 bits) to be said with TRILL_TEST_SPEECH, and where to leave what was heard with
+//! TRILL_TEST_SPEECH_OUT.
+
+#![allow(clippy::disallowed_methods, reason = "virtual time needs a zero")]
+
+use super::audio_receiver::Track;
+use super::audio_sender::Pipeline;
+use super::{AudioReceiverReport, PACKET_QUEUE};
+use crate::base::Result;
+use crate::device::{AudioSource, Next};
+use crate::media::control::SendControl;
+use crate::media::frame::{AudioFrame, FRAME_DURATION, FRAME_SAMPLES};
+use crate::media::red::Red;
+use crate::media::rtp::{ReceivedPacket, RtpPacket};
+use crate::testkit::impair::{Link, Profile, Schedule};
+use crate::testkit::speech::Speech;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+
+/// How long each call lasts.
+const FRAMES: usize = 12 * 50;
+/// IP, UDP, RTP with its extensions, and SRTP, as a bottleneck counts them.
+const HEADERS: u32 = 62;
+
+/// Another one than 7 by the variable TRILL_SEED.
+fn seed() -> u64 {
+    std::env::var("TRILL_SEED").map_or(7, |seed| seed.parse().unwrap())
+}
+
+struct Heard {
+    samples: Vec<i16>,
+    report: AudioReceiverReport,
+    /// What was sent, with headers.
+    kbps: f64,
+}
+
+/// Nobody asks for its frames: the test hands them over.
+struct NoSource;
+
+impl AudioSource for NoSource {
+    fn next_frame(&mut self, _: &mut AudioFrame) -> Result<Next> {
+        Ok(Next::Ended)
+    }
+}
+
+fn said(frames: usize) -> Vec<i16> {
+    if let Some(path) = std::env::var_os("TRILL_TEST_SPEECH") {
+        let mut reader = hound::WavReader::open(path).unwrap();
+        let samples: Vec<i16> = reader.samples().map(|sample| sample.unwrap()).collect();
+        return samples.into_iter().cycle().take(frames * FRAME_SAMPLES).collect();
+    }
+    let (mut voice, mut frame) = (Speech::new(3, 130.0), AudioFrame::SILENCE);
+    let mut next = || {
+        voice.next_frame(&mut frame);
+        frame.samples
+    };
+    (0..frames).flat_map(|_| next()).collect()
+}
+
+/// What a server does that knows RED: what was lost on its way there goes before what repeats it.
+#[derive(Default)]
+struct Server {
+    seen: HashSet<u16>,
+}
+
+impl Server {
+    fn pass(&mut self, packet: RtpPacket, mut on: impl FnMut(RtpPacket)) {
+        if !self.seen.insert(packet.sequence) {
+            return;
+        }
+        if packet.red {
+            let started = self.seen.len() > 1;
+            for block in Red::parse(&packet.payload).unwrap().blocks() {
+                let sequence = packet.sequence.wrapping_sub(block.back);
+                if started && self.seen.insert(sequence) {
+                    let timestamp = packet.timestamp.wrapping_sub(block.offset);
+                    let payload = packet.payload.slice(block.range);
+                    on(RtpPacket { sequence, timestamp, payload, red: false, marker: false, audio_level: None });
+                }
+            }
+        }
+        on(packet);
+    }
+}
+
+/// Each of the two legs loses so much of what it gets, in percent, after 20 ms.
+fn call(said: &[i16], loss_percent: f64, red: bool) -> Heard {
+    let start = Instant::now();
+    let control = Arc::new(SendControl::new(crate::codec::opus::DEFAULT_BITRATE_BPS));
+    control.set_takes_red(red);
+    control.set_loss_percent(loss_percent as u8);
+    let (out, mut packets) = mpsc::channel(PACKET_QUEUE);
+    let mut sender = Pipeline::new(Box::new(NoSource), control, out).unwrap();
+    let profile = Profile { delay_ms: 20.0, jitter_ms: 2.0, loss_percent, ..Profile::default() };
+    let mut legs = [1, 2].map(|leg| Link::new(Schedule::constant(profile).unwrap(), seed() * 10 + leg, start));
+    let mut server = Server::default();
+    let mut track = Track::new().unwrap();
+    let (mut heard, mut frame, mut bytes) = (Vec::new(), AudioFrame::SILENCE, 0);
+    let size = |packet: &RtpPacket| packet.payload.len() as u32 + HEADERS;
+    for (n, samples) in said.chunks_exact(FRAME_SAMPLES).enumerate() {
+        let now = start + FRAME_DURATION * n as u32;
+        frame.samples.copy_from_slice(samples);
+        assert!(sender.send(&frame).unwrap());
+        while let Ok(packet) = packets.try_recv() {
+            bytes += size(&packet);
+            legs[0].send(now, size(&packet), packet);
+        }
+        for at in (0..20).map(|ms| now + Duration::from_millis(ms)) {
+            while let Some((arrival, packet)) = legs[0].poll(at) {
+                server.pass(packet, |packet| legs[1].send(arrival, size(&packet), packet));
+            }
+            while let Some((arrival, packet)) = legs[1].poll(at) {
+                assert!(track.input.push(ReceivedPacket { packet, arrival }));
+            }
+        }
+        track.next_frame(now + Duration::from_millis(13), &mut frame);
+        heard.extend_from_slice(&frame.samples);
+    }
+    let seconds = said.len() as f64 / 48_000.0;
+    Heard { samples: heard, report: track.stats.report(), kbps: f64::from(bytes) * 8.0 / seconds / 1000.0 }
+}
+
+/// How alike pieces of 60 ms are in two sounds, 0 to 1, and how much later they are in the second, in ms: the normalised
+/// cross-correlation at 8 kHz, at the delay where it is highest.
+fn alike(said: &[i16], heard: &[i16]) -> Vec<(f64, f64)> {
+    const PIECE: usize = 480;
+    const LATEST: usize = 8 * 120;
+    let down = |samples: &[i16]| -> Vec<f64> {
+        samples.chunks_exact(6).map(|part| part.iter().map(|s| f64::from(*s)).sum::<f64>() / 6.0).collect()
+    };
+    let (said, heard) = (down(said), down(heard));
+    let energy = |samples: &[f64]| samples.iter().map(|s| s * s).sum::<f64>();
+    // The first second is for finding the right wait.
+    let begins = (8000..heard.len().saturating_sub(LATEST + PIECE)).step_by(PIECE);
+    let pieces = begins.filter_map(|begin| {
+        let piece = &said[begin..begin + PIECE];
+        let loudness = energy(piece);
+        if loudness < PIECE as f64 * 200.0 * 200.0 {
+            return None;
+        }
+        let at = |lag: usize| {
+            let there = &heard[begin + lag..begin + lag + PIECE];
+            let dot: f64 = piece.iter().zip(there).map(|(a, b)| a * b).sum();
+            dot / (loudness * energy(there)).sqrt().max(1.0)
+        };
+        let best = (0..LATEST).map(|lag| (at(lag), lag as f64 / 8.0)).max_by(|a, b| a.0.total_cmp(&b.0))?;
+        Some(best)
+    });
+    pieces.collect()
+}
+
+/// The share of pieces that are as they were in `whole`, what is heard without loss, and how much later in the median, in ms.
+fn figures(name: &str, whole: &[i16], heard: &Heard) -> (f64, f64) {
+    let mut pieces = alike(whole, &heard.samples);
+    let share = pieces.iter().filter(|(alike, _)| *alike > 0.8).count() as f64 / pieces.len() as f64;
+    let mean = pieces.iter().map(|(alike, _)| alike).sum::<f64>() / pieces.len() as f64;
+    pieces.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let delay = pieces[pieces.len() / 2].1;
+    let report = &heard.report;
+    println!(
+        "{name}: {:.1} kbit/s, {:.0} % of the pieces alike (mean {mean:.3}), heard {delay:.0} ms later; of {} packets lost {}, \
+         by FEC {}, by RED {}, concealed {}, target {} ms",
+        heard.kbps,
+        100.0 * share,
+        report.packets,
+        report.lost,
+        report.fec_recovered,
+        report.red_recovered,
+        report.concealed,
+        report.target_us / 1000,
+    );
+    (share, delay)
+}
+
+fn write(path: &std::path::Path, samples: &[i16]) {
+    let sample_format = hound::SampleFormat::Int;
+    let spec = hound::WavSpec { channels: 1, sample_rate: 48_000, bits_per_sample: 16, sample_format };
+    let mut writer = hound::WavWriter::create(path, spec).unwrap();
+    samples.iter().for_each(|sample| writer.write_sample(*sample).unwrap());
+    writer.finalize().unwrap();
+}
+
+#[test]
+fn a_voice_is_understood_when_a_fifth_of_its_packets_is_lost() {
+    let said = said(FRAMES);
+    let whole = call(&said, 0.0, false).samples;
+    // The two legs lose 19 % together.
+    let compare = |red| figures(&format!("loss-10-red-{red}"), &whole, &call(&said, 10.0, red));
+    let [(without, _), (with, later)] = [false, true].map(compare);
+    assert!(with >= 0.97, "only {:.0} % is as without loss", 100.0 * with);
+    assert!(without < 0.95, "{:.0} % without RED: the test tells nothing", 100.0 * without);
+    assert!(later < 50.0, "{later} ms later");
+}
+
+#[test]
+fn red_costs_no_delay_where_nothing_is_lost() {
+    let said = said(FRAMES / 2);
+    let whole = call(&said, 0.0, false).samples;
+    let (alike, later) = figures("loss-0-red-true", &whole, &call(&said, 0.0, true));
+    assert!(alike >= 0.99 && later < 1.0, "{alike}, {later} ms later");
+}
+
+/// What scripts/lib/speech-loss measures PESQ of. Without TRILL_TEST_SPEECH_OUT there is nothing to do.
+#[test]
+fn what_is_said_and_heard_can_be_listened_to() {
+    let Some(folder) = std::env::var_os("TRILL_TEST_SPEECH_OUT") else { return };
+    let (folder, said) = (std::path::Path::new(&folder), said(FRAMES * 5 / 3));
+    write(&folder.join("said.wav"), &said);
+    for loss in [0, 1, 5, 10, 20, 30] {
+        for (red, name) in [(false, "without"), (true, "with")] {
+            let heard = call(&said, loss.into(), red);
+            println!("{loss:02}-{name}: {:.0} kbit/s", heard.kbps);
+            write(&folder.join(format!("{loss:02}-{name}.wav")), &heard.samples);
+        }
+    }
+}
