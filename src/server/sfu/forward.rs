@@ -4,6 +4,7 @@
 //! publisher: mute, a new SSRC, another simulcast layer. A video stream begins, and changes its source, at a key frame
 //! only, so that a decoder never sees what it has no reference for.
 
+use super::red::Window;
 use std::time::Instant;
 use str0m::rtp::{SeqNo, Ssrc, Vp8Descriptor, Vp8Patch};
 
@@ -22,6 +23,9 @@ pub(super) struct Forwarder {
     needs_key_frame: bool,
     current: Option<Current>,
     last: Option<Last>,
+    /// Sound: the numbers that were used. A packet may come twice, itself and from redundancy, and no number may be used
+    /// twice with other contents (RFC 3711, section 9.1; RFC 7714, section 8.1).
+    sent: Option<Window>,
 }
 
 /// A packet of a publisher.
@@ -66,11 +70,11 @@ struct Last {
 
 impl Forwarder {
     pub fn audio() -> Self {
-        Self { clock_rate: 48_000, needs_key_frame: false, current: None, last: None }
+        Self { clock_rate: 48_000, needs_key_frame: false, current: None, last: None, sent: Some(Window::default()) }
     }
 
     pub fn video() -> Self {
-        Self { clock_rate: 90_000, needs_key_frame: true, current: None, last: None }
+        Self { clock_rate: 90_000, needs_key_frame: true, current: None, last: None, sent: None }
     }
 
     /// The stream that is being forwarded now.
@@ -102,6 +106,9 @@ impl Forwarder {
         // Late packets from before the start have no number left for them.
         let ahead = (*packet.sequence).checked_sub(current.first_in)?;
         let sequence = current.first_out + ahead;
+        if self.sent.as_mut().is_some_and(|sent| !sent.note(sequence)) {
+            return None;
+        }
         let timestamp = packet.timestamp.wrapping_add(current.timestamp_offset);
         let (vp8_patch, picture, tl0) = current.rewrite_vp8(packet.vp8.as_ref());
         if self.last.is_none_or(|last| sequence > last.sequence) {
@@ -238,6 +245,14 @@ mod tests {
         let after = forwarder.forward(later, &packet(LOW, 60, 48_960), LOW.into()).unwrap();
         assert_eq!(*after.sequence, *before.sequence + 1);
         assert_eq!(after.timestamp, before.timestamp + 48_000);
+    }
+
+    #[test]
+    fn sound_is_sent_on_once_under_each_number() {
+        let (mut forwarder, now) = (Forwarder::audio(), Instant::now());
+        let mut sent = |ssrc, sequence| forwarder.forward(now, &packet(ssrc, sequence, 0), ssrc.into()).is_some();
+        assert_eq!([10, 12, 11, 12, 11].map(|sequence| sent(LOW, sequence)), [true, true, true, false, false]);
+        assert!(sent(HIGH, 11), "another stream has numbers of its own");
     }
 
     #[test]

@@ -36,6 +36,7 @@ metrics! {
     Counter packets_forwarded_total, "RTP packets written to subscribers.";
     Counter packets_dropped_total, "Datagrams dropped: unknown sender, full queue, or refused by the socket.";
     Counter packets_malformed_total, "RTP packets not forwarded: their payload is not what their track carries.";
+    Counter packets_recovered_total, "Packets of sound that were lost on their way here and taken from redundant ones (RFC 2198).";
     Counter nacks_in_total, "Retransmissions that subscribers asked for (RFC 4585 NACK).";
     Counter nacks_out_total, "Retransmissions that were asked of publishers.";
     Counter plis_in_total, "Key frames that subscribers asked for (PLI or FIR).";

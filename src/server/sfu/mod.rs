@@ -24,6 +24,7 @@ mod metrics;
 mod path;
 mod peer;
 mod quality;
+mod red;
 mod room;
 mod sdp;
 mod signalling;

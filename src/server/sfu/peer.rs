@@ -138,7 +138,7 @@ impl Peer {
             .set_ice_lite(true)
             .set_rtp_mode(true)
             .clear_codecs()
-            .enable_opus(true, false)
+            .enable_opus(true, true)
             .enable_vp8(true)
             .set_send_buffer_video(RETRANSMIT_PACKETS)
             .set_stats_interval(Some(STATS_INTERVAL))
@@ -452,6 +452,11 @@ impl Peer {
         let agreed = self.rtc.media(mid)?.remote_pts();
         let params = self.rtc.codec_config().params().iter();
         params.filter(|p| p.spec().codec == codec).map(|p| p.pt()).find(|pt| agreed.contains(pt))
+    }
+
+    /// The payload type of RED around Opus, when that was agreed on.
+    pub fn red_payload_type(&self) -> Option<Pt> {
+        self.rtc.codec_config().params().iter().find(|p| p.spec().codec == Codec::Opus)?.red()
     }
 
     /// Readies the stream that carries what is sent in that section.

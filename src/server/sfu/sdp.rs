@@ -1,4 +1,5 @@
-//! What the SFU reads from a publisher's offer beside what str0m does: which media section carries which track.
+//! What the SFU does with SDP beside what str0m does: it reads which media section of a publisher's offer carries which
+//! track, and takes RED out of the answer for tracks that are to be sent without.
 //!
 //! str0m negotiates; it keeps no remote `msid`, and that is what ties a section to an `add_track` (by its cid).
 
@@ -35,6 +36,45 @@ pub(super) fn sections(sdp: &str) -> Vec<Section> {
     }
     sections.extend(open.and_then(Draft::finish));
     sections
+}
+
+/// The SDP without RED (RFC 2198) in the sections of those mids.
+pub(super) fn without_red(sdp: &str, mids: &[Mid]) -> String {
+    let (mut written, mut section) = (String::with_capacity(sdp.len()), Vec::new());
+    for line in sdp.split_inclusive('\n') {
+        if line.starts_with("m=") {
+            write_section(&section, mids, &mut written);
+            section.clear();
+        }
+        section.push(line);
+    }
+    write_section(&section, mids, &mut written);
+    written
+}
+
+fn write_section(lines: &[&str], mids: &[Mid], written: &mut String) {
+    let mid = lines.iter().find_map(|line| line.strip_prefix("a=mid:"));
+    let listed = mid.is_some_and(|mid| mids.iter().any(|listed| **listed == *mid.trim()));
+    let red = lines.iter().filter(|_| listed).find_map(|line| {
+        let (payload_type, codec) = line.strip_prefix("a=rtpmap:")?.split_once(' ')?;
+        codec.trim().to_ascii_lowercase().starts_with("red/").then_some(payload_type)
+    });
+    let Some(red) = red else { return written.extend(lines.iter().copied()) };
+    for line in lines {
+        if let Some(media) = line.strip_prefix("m=") {
+            // Media, port and protocol go before the payload types.
+            let words = media.trim_end().split(' ').enumerate().filter(|(n, word)| *n < 3 || *word != red);
+            let words: Vec<&str> = words.map(|(_, word)| word).collect();
+            *written += &format!("m={}\r\n", words.join(" "));
+            continue;
+        }
+        let of_red = ["a=rtpmap:", "a=fmtp:", "a=rtcp-fb:"].iter().any(|attribute| {
+            line.strip_prefix(attribute).and_then(|rest| rest.split_once(' ')).is_some_and(|(of, _)| of == red)
+        });
+        if !of_red {
+            *written += line;
+        }
+    }
 }
 
 struct Draft {
@@ -103,6 +143,22 @@ mod tests {
                 ("3".into(), MediaKind::Video, false, Some("cam-2".into())),
             ]
         );
+    }
+
+    #[test]
+    fn red_is_taken_out_of_the_sections_that_are_named() {
+        let section = |mid: &str, types: &str, red: &str| {
+            format!(
+                "m=audio 63 UDP/TLS/RTP/SAVPF {types}\r\na=mid:{mid}\r\na=rtpmap:111 opus/48000/2\r\n{red}a=fmtp:111 x=63\r\n"
+            )
+        };
+        let red = "a=rtpmap:63 red/48000/2\r\na=fmtp:63 111/111\r\na=rtcp-fb:63 transport-cc\r\n";
+        let sdp = |first: &str, second: &str| format!("v=0\r\n{first}{second}");
+        let both = sdp(&section("0", "63 111", red), &section("1", "63 111", red));
+        let one = sdp(&section("0", "63 111", red), &section("1", "111", ""));
+        assert_eq!(without_red(&both, &[Mid::from("1")]), one);
+        assert_eq!(without_red(&both, &[]), both);
+        assert_eq!(without_red(&one, &[Mid::from("1"), Mid::from("2")]), one);
     }
 
     #[test]

@@ -11,9 +11,9 @@ use livekit_protocol::{
 /// The version of LiveKit's protocol that is spoken. 18 changes data channels.
 const PROTOCOL: i32 = 17;
 
-/// The codecs of a room, in the order in which publishers should prefer them.
+/// The codecs of a room, in the order in which publishers should prefer them. RED is around Opus, and a codec to LiveKit.
 pub(super) fn codecs() -> Vec<Codec> {
-    ["audio/opus", "video/vp8"].map(|mime| Codec { mime: mime.into(), fmtp_line: String::new() }).into()
+    ["audio/opus", "audio/red", "video/vp8"].map(|mime| Codec { mime: mime.into(), fmtp_line: String::new() }).into()
 }
 
 pub(super) fn server() -> ServerInfo {
@@ -86,8 +86,7 @@ pub(super) fn track(sid: String, request: &AddTrackRequest) -> TrackInfo {
         mime_type: mime.into(),
         codecs: vec![codec],
         stereo: request.stereo,
-        // RED is not offered by this server.
-        disable_red: true,
+        disable_red: request.disable_red,
         encryption: request.encryption,
         stream: stream_of(request),
         audio_features: request.audio_features.clone(),

@@ -2,21 +2,23 @@
 
 use super::participant::Direction;
 use super::subscribe::{Allowed, State};
-use super::{ParticipantKey, Room};
+use super::{ParticipantKey, Room, TrackKey};
 use crate::media::clock::RtpClock;
 use crate::media::opus;
+use crate::media::red::Red;
 use crate::server::sfu::data::Routed;
 use crate::server::sfu::forward::Incoming;
 use crate::server::sfu::metrics::count;
 use crate::server::sfu::path::Report;
 use livekit_protocol::SignalTarget;
 use livekit_protocol::participant_info::State as Presence;
+use std::sync::Arc;
 use std::time::Instant;
 use str0m::Event;
 use str0m::bwe::BweKind;
 use str0m::channel::ChannelData;
 use str0m::media::{KeyframeRequestKind, MediaKind, Mid, Rid};
-use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, Vp8Descriptor};
+use str0m::rtp::{ExtensionValues, RtpPacket, RtpWrite, SeqNo, Vp8Descriptor};
 
 impl Room {
     pub(super) fn peer_event(&mut self, now: Instant, key: ParticipantKey, target: SignalTarget, event: Event) {
@@ -74,55 +76,120 @@ impl Room {
             return;
         }
         track.layers.received(now, rid, ssrc, packet.payload.len());
-        let picks = track.layers.picks(now);
-        let vp8 = match track.kind {
-            MediaKind::Audio => {
-                if let Some(level) = packet.header.ext_vals.audio_level {
-                    self.speakers.heard(key, level);
-                }
-                None
+        if track.kind == MediaKind::Audio {
+            let red = publisher.publisher.red_payload_type().filter(|red| *red == packet.header.payload_type);
+            if let Some(level) = packet.header.ext_vals.audio_level {
+                self.speakers.heard(key, level);
             }
-            // Anything else than VP8 cannot be followed from key frame to key frame.
-            MediaKind::Video => match Vp8Descriptor::parse(&packet.payload) {
-                Ok(descriptor) => Some(descriptor),
-                Err(_) => return count(&self.settings.metrics.packets_malformed_total, 1),
-            },
+            return self.forward_sound(now, track_key, packet, red.is_some());
+        }
+        // Anything else than VP8 cannot be followed from key frame to key frame.
+        let Ok(vp8) = Vp8Descriptor::parse(&packet.payload) else {
+            return count(&self.settings.metrics.packets_malformed_total, 1);
         };
-        // What the sender reports of its subscribers are made from: when capturing began, as near as is known here. A
-        // packet of sound cannot leave before its last sample.
-        let samples = if vp8.is_none() { opus::packet_samples(&packet.payload) } else { None };
-        let length = RtpClock::OPUS.duration(samples.unwrap_or_default() as i64);
-        let captured = packet.timestamp.checked_sub(length).unwrap_or(packet.timestamp);
-        let starts_key_frame = vp8.is_some_and(|vp8| vp8.starts_keyframe(&packet.payload));
+        let starts_key_frame = vp8.starts_keyframe(&packet.payload);
         if starts_key_frame {
             track.key_frames.arrived(ssrc);
         }
+        let (sequence, timestamp, vp8) = (packet.seq_no, packet.header.timestamp, Some(vp8));
+        let incoming = Incoming { ssrc, sequence, timestamp, vp8, starts_key_frame };
+        self.send_on(now, track_key, &Outgoing::new(incoming, packet));
+        if self.tracks.get(&track_key).is_some_and(|track| track.key_frames.is_wanted()) {
+            self.ask_key_frames(now, key);
+        }
+    }
+
+    /// With RED, what was lost on its way here goes before it.
+    fn forward_sound(&mut self, now: Instant, track_key: TrackKey, packet: &RtpPacket, is_red: bool) {
+        // Without a payload it is padding.
+        let is_red = is_red && !packet.payload.is_empty();
+        let (ssrc, sequence, payload) = (packet.header.ssrc, packet.seq_no, &packet.payload);
+        let metrics = self.settings.metrics.clone();
+        let red = if is_red { Red::parse(payload) } else { None };
+        if is_red && red.is_none() {
+            return count(&metrics.packets_malformed_total, 1);
+        }
+        let primary = red.map(|red| red.primary());
+        // What the sender reports of its subscribers are made from: when capturing began, as near as is known here. A
+        // packet of sound cannot leave before its last sample.
+        let samples = opus::packet_samples(&payload[primary.unwrap_or_default()..]).unwrap_or_default();
+        let before = |samples: usize| {
+            let length = RtpClock::OPUS.duration(samples as i64);
+            packet.timestamp.checked_sub(length).unwrap_or(packet.timestamp)
+        };
         let incoming =
-            Incoming { ssrc, sequence: packet.seq_no, timestamp: packet.header.timestamp, vp8, starts_key_frame };
+            |sequence: SeqNo, timestamp| Incoming { ssrc, sequence, timestamp, vp8: None, starts_key_frame: false };
+        let Some(track) = self.tracks.get_mut(&track_key) else { return };
+        if !track.seen.note(ssrc, *sequence) {
+            // It was sent on already: it was late, and came with a later one.
+            return;
+        }
+        for block in red.iter().flat_map(Red::blocks) {
+            let Some(track) = self.tracks.get_mut(&track_key) else { return };
+            let Some(lost) = sequence.checked_sub(u64::from(block.back)).filter(|lost| track.seen.note(ssrc, *lost))
+            else {
+                continue;
+            };
+            let outgoing = Outgoing {
+                incoming: incoming(lost.into(), packet.header.timestamp.wrapping_sub(block.offset)),
+                captured: before(samples + block.offset as usize),
+                marker: false,
+                extensions: ExtensionValues::default(),
+                payload: payload[block.range].into(),
+                red: None,
+            };
+            self.send_on(now, track_key, &outgoing);
+            count(&metrics.packets_recovered_total, 1);
+        }
+        let red = red.map(|red| InRed { primary: red.primary(), opus: red.payload_type() });
+        let mut outgoing = Outgoing::new(incoming(sequence, packet.header.timestamp), packet);
+        (outgoing.captured, outgoing.red) = (before(samples), red);
+        self.send_on(now, track_key, &outgoing);
+    }
+
+    /// To all subscribers that are to get it now.
+    fn send_on(&mut self, now: Instant, track_key: TrackKey, outgoing: &Outgoing) {
+        let Some(track) = self.tracks.get_mut(&track_key) else { return };
+        let picks = track.layers.picks(now);
         let mut forwarded = 0;
+        // Made for the first subscriber that does not take RED.
+        let mut without_red = None;
         for subscriber_key in &track.subscribers {
             let Some(subscriber) = self.participants.get_mut(subscriber_key) else { continue };
             let Some(subscription) = subscriber.subscriptions.get_mut(&track_key) else { continue };
-            let State::Active { payload_type, ssrc: outgoing, .. } = subscription.state else { continue };
+            let State::Active { payload_type, red, ssrc, .. } = subscription.state else { continue };
             if subscription.disabled || !subscriber.subscriber.is_connected() {
                 continue;
             }
             let Allowed::UpTo(rank) = subscription.allowed else { continue };
             let Some(wanted) = picks.up_to(rank) else { continue };
-            let rewritten = subscription.forwarder.forward(now, &incoming, wanted);
+            let rewritten = subscription.forwarder.forward(now, &outgoing.incoming, wanted);
             if subscription.forwarder.awaits_key_frame(wanted) {
                 track.key_frames.want(wanted);
             }
             let Some(rewritten) = rewritten else { continue };
-            let mut write =
-                RtpWrite::new(payload_type, rewritten.sequence, rewritten.timestamp, captured, packet.payload.clone())
-                    .marker(packet.header.marker)
-                    .ext_vals(passed_on(&packet.header.ext_vals))
-                    .nackable(track.kind == MediaKind::Video);
+            let (payload_type, payload) = match (outgoing.red, red) {
+                (None, _) => (payload_type, &outgoing.payload),
+                // Its blocks say of which payload type they are: that has to be the same there.
+                (Some(in_red), Some(red)) if in_red.opus == *payload_type => (red, &outgoing.payload),
+                (Some(in_red), _) => {
+                    (payload_type, &*without_red.get_or_insert_with(|| outgoing.payload[in_red.primary..].into()))
+                }
+            };
+            let mut write = RtpWrite::new(
+                payload_type,
+                rewritten.sequence,
+                rewritten.timestamp,
+                outgoing.captured,
+                payload.clone(),
+            )
+            .marker(outgoing.marker)
+            .ext_vals(outgoing.extensions.clone())
+            .nackable(track.kind == MediaKind::Video);
             if let Some(patch) = rewritten.vp8_patch {
                 write = write.vp8_patch(patch);
             }
-            if !subscriber.subscriber.write(outgoing, write) {
+            if !subscriber.subscriber.write(ssrc, write) {
                 continue;
             }
             forwarded += 1;
@@ -131,9 +198,6 @@ impl Room {
             }
         }
         count(&self.settings.metrics.packets_forwarded_total, forwarded);
-        if track.key_frames.is_wanted() {
-            self.ask_key_frames(now, key);
-        }
     }
 
     /// A subscriber cannot decode. Its publisher is asked, unless it just was.
@@ -207,6 +271,38 @@ impl Room {
             Direction::Out => &metrics.nacks_in_total,
         };
         count(counter, nacks.saturating_sub(before));
+    }
+}
+
+/// A packet on its way to the subscribers.
+struct Outgoing {
+    incoming: Incoming,
+    captured: Instant,
+    marker: bool,
+    extensions: ExtensionValues,
+    payload: Arc<[u8]>,
+    /// The payload is RED.
+    red: Option<InRed>,
+}
+
+#[derive(Clone, Copy)]
+struct InRed {
+    /// Where the packet's own Opus begins.
+    primary: usize,
+    /// The payload type of Opus at the publisher.
+    opus: u8,
+}
+
+impl Outgoing {
+    fn new(incoming: Incoming, packet: &RtpPacket) -> Self {
+        Self {
+            incoming,
+            captured: packet.timestamp,
+            marker: packet.header.marker,
+            extensions: passed_on(&packet.header.ext_vals),
+            payload: packet.payload.clone(),
+            red: None,
+        }
     }
 }
 

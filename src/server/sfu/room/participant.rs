@@ -9,11 +9,12 @@ use crate::identity::{SessionGrants, SessionToken};
 use crate::server::sfu::path::Path;
 use crate::server::sfu::peer::{Peer, PeerSettings};
 use crate::server::sfu::quality::Quality;
+use crate::server::sfu::sdp::Section;
 use livekit_protocol::participant_info::State;
-use livekit_protocol::{SignalTarget, SubscriptionPermission};
+use livekit_protocol::{SignalTarget, SubscriptionPermission, TrackType};
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
-use str0m::media::{Mid, Rid};
+use str0m::media::{MediaKind, Mid, Rid};
 use str0m::rtp::Ssrc;
 
 /// Who joins, and how.
@@ -156,6 +157,16 @@ impl Participant {
 
     pub fn peers(&mut self) -> [&mut Peer; 2] {
         [&mut self.publisher, &mut self.subscriber]
+    }
+
+    /// What was announced for a section of its offer, by its place in `pending_tracks`.
+    pub fn announced(&self, section: &Section) -> Option<usize> {
+        let of_kind =
+            |pending: &PendingTrack| (pending.info.r#type() == TrackType::Audio) == (section.kind == MediaKind::Audio);
+        // Some clients rename their tracks in the SDP: then the order of announcement decides.
+        let pending = &self.pending_tracks;
+        let by_cid = pending.iter().position(|p| Some(&p.cid) == section.track.as_ref() && of_kind(p));
+        by_cid.or_else(|| pending.iter().position(of_kind))
     }
 
     /// The connection whose coming up makes the participant active (LiveKit: `subscriber_primary`).

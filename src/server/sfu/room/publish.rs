@@ -5,6 +5,7 @@ use super::{ParticipantKey, Room, TrackKey, info, new_id};
 use crate::base::{Result, TrackId};
 use crate::server::sfu::layers::Layers;
 use crate::server::sfu::metrics::shift;
+use crate::server::sfu::red::Seen;
 use crate::server::sfu::sdp::{self, Section};
 use livekit_protocol::request_response::{Reason, Request};
 use livekit_protocol::{
@@ -38,6 +39,8 @@ pub(super) struct PublishedTrack {
     pub info: TrackInfo,
     pub layers: Layers,
     pub key_frames: KeyFrames,
+    /// Sound: which packets came.
+    pub seen: Seen,
     pub subscribers: Vec<ParticipantKey>,
     pub wanted: Dynacast,
     /// The publisher has been told that somebody receives it.
@@ -143,10 +146,11 @@ impl Room {
             participant.publisher.expect(now);
             answer = participant.publisher.answer(&offer.sdp, outputs);
         });
-        let answer = SessionDescription { r#type: "answer".into(), sdp: answer?, id: offer.id, ..Default::default() };
+        let sections = sdp::sections(&offer.sdp);
+        let sdp = sdp::without_red(&answer?, &self.without_red(key, &sections));
+        let answer = SessionDescription { r#type: "answer".into(), sdp, id: offer.id, ..Default::default() };
         self.signal(key, signal_response::Message::Answer(answer));
 
-        let sections = sdp::sections(&offer.sdp);
         let mut changed = false;
         for gone in self.no_longer_sent(key, &sections) {
             changed |= self.unpublish(now, key, gone);
@@ -158,6 +162,18 @@ impl Room {
             self.publication_changed(now, key);
         }
         Ok(())
+    }
+
+    /// The sections of tracks that are not to be sent in RED. Left to choose, a browser sends all its sound in it.
+    fn without_red(&self, key: ParticipantKey, sections: &[Section]) -> Vec<Mid> {
+        let Some(participant) = self.participants.get(&key) else { return Vec::new() };
+        let without = |section: &&Section| {
+            let published = participant.sections.get(&section.mid).and_then(|track| self.tracks.get(track));
+            let announced = || participant.announced(section).and_then(|index| participant.pending_tracks.get(index));
+            let info = published.map(|track| &track.info).or_else(|| announced().map(|pending| &pending.info));
+            info.is_some_and(|info| info.disable_red)
+        };
+        sections.iter().filter(without).map(|section| section.mid).collect()
     }
 
     /// The tracks whose section does not send any more, or carries another announced track now.
@@ -181,12 +197,7 @@ impl Room {
         if participant.sections.contains_key(&section.mid) {
             return false;
         }
-        let of_kind =
-            |pending: &PendingTrack| (pending.info.r#type() == TrackType::Audio) == (section.kind == MediaKind::Audio);
-        // Some clients rename their tracks in the SDP: then the order of announcement decides.
-        let pending = &participant.pending_tracks;
-        let by_cid = pending.iter().position(|p| Some(&p.cid) == section.track.as_ref() && of_kind(p));
-        let Some(index) = by_cid.or_else(|| pending.iter().position(of_kind)) else { return false };
+        let Some(index) = participant.announced(section) else { return false };
         let PendingTrack { cid, mut info } = participant.pending_tracks.remove(index);
         let Ok(id) = TrackId::new(info.sid.clone()) else { return false };
         info.mid = section.mid.to_string();
@@ -203,6 +214,7 @@ impl Room {
             info,
             layers,
             key_frames: KeyFrames::default(),
+            seen: Seen::default(),
             subscribers: Vec::new(),
             wanted: Dynacast::default(),
             told_subscribed: false,
@@ -255,6 +267,7 @@ impl Room {
             track.publisher == key && track.info.sid == request.sid && track.info.muted
         };
         let Some((track_key, track)) = self.tracks.iter_mut().find(of_it) else { return };
+        track.seen = Seen::default();
         for subscriber in &track.subscribers {
             let subscriber = self.participants.get_mut(subscriber);
             if let Some(subscription) = subscriber.and_then(|s| s.subscriptions.get_mut(track_key)) {

@@ -47,6 +47,8 @@ pub(super) enum State {
     Active {
         mid: Mid,
         payload_type: Pt,
+        /// Sound may come in RED.
+        red: Option<Pt>,
         ssrc: Ssrc,
     },
     /// The subscriber cannot take its codec.
@@ -187,7 +189,9 @@ impl Room {
                 let codec = if participant.subscriber.is_audio(mid) { Codec::Opus } else { Codec::Vp8 };
                 let subscriber = &mut participant.subscriber;
                 subscription.state = match (subscriber.payload_type(mid, codec), subscriber.outgoing(mid)) {
-                    (Some(payload_type), Some(ssrc)) => State::Active { mid, payload_type, ssrc },
+                    (Some(payload_type), Some(ssrc)) => {
+                        State::Active { mid, payload_type, red: subscriber.red_payload_type(), ssrc }
+                    }
                     _ => State::Refused(mid),
                 };
                 active.push(*track);

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use str0m::bwe::BweKind;
 use str0m::change::{SdpAnswer, SdpOffer, SdpPendingOffer};
-use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Rid, Simulcast, SimulcastLayer};
+use str0m::media::{Direction, KeyframeRequestKind, MediaKind, Mid, Pt, Rid, Simulcast, SimulcastLayer};
 use str0m::net::{Protocol, Receive};
 use str0m::rtp::{RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Rtc};
@@ -35,6 +35,8 @@ pub struct Net {
     metrics: Arc<SfuMetrics>,
     /// Decides which datagrams to the server are lost.
     pub lose: Loss,
+    /// Clients that join take RED, as browsers do.
+    pub red: bool,
     /// What the links to clients carry, in bits a second, and until when each is busy.
     limits: HashMap<usize, (u64, Instant)>,
     in_flight: Vec<(Instant, Parcel)>,
@@ -110,6 +112,7 @@ impl Net {
             events: Vec::new(),
             metrics,
             lose: Box::new(|_| false),
+            red: true,
             limits: HashMap::new(),
             in_flight: Vec::new(),
         }
@@ -135,8 +138,8 @@ impl Net {
             asked_for_key_frames: 0,
             key_frames_due: HashSet::new(),
             asked_to_send: Vec::new(),
-            publisher: Peer::new(self.now, index, 1),
-            subscriber: Peer::new(self.now, index, 2),
+            publisher: Peer::new(self.now, index, 1, self.red),
+            subscriber: Peer::new(self.now, index, 2, self.red),
             pending: None,
             online: true,
         });
@@ -178,18 +181,19 @@ impl Net {
 
     /// The same with simulcast.
     pub fn publish_layers(&mut self, index: usize, source: TrackSource, layers: &[VideoLayer]) -> Mid {
-        let kind = match source {
+        let request = AddTrackRequest { source: source as i32, layers: layers.to_vec(), ..Default::default() };
+        self.publish_as(index, request)
+    }
+
+    /// The same, announced with whatever else the request says.
+    pub fn publish_as(&mut self, index: usize, mut request: AddTrackRequest) -> Mid {
+        let kind = match request.source() {
             TrackSource::Microphone => (MediaKind::Audio, TrackType::Audio),
             _ => (MediaKind::Video, TrackType::Video),
         };
-        let cid = format!("cid-{index}-{}", source.as_str_name());
-        let request = AddTrackRequest {
-            cid: cid.clone(),
-            r#type: kind.1 as i32,
-            source: source as i32,
-            layers: layers.to_vec(),
-            ..Default::default()
-        };
+        let cid = format!("cid-{index}-{}", request.source().as_str_name());
+        (request.cid, request.r#type) = (cid.clone(), kind.1 as i32);
+        let layers = request.layers.clone();
         self.signal(index, signal_request::Message::AddTrack(request));
         let client = &mut self.clients[index];
         let mut api = client.publisher.rtc.sdp_api();
@@ -217,9 +221,28 @@ impl Net {
         timestamp: u32,
         payload: &[u8],
     ) {
+        let pt = self.clients[index].publisher.rtc.media(mid).unwrap().remote_pts()[0];
+        self.send_as(index, (mid, rid), pt, sequence, timestamp, payload);
+    }
+
+    /// Sends sound in RED: `payload` is that.
+    pub fn send_red(&mut self, index: usize, mid: Mid, sequence: u64, timestamp: u32, payload: &[u8]) {
+        let params = self.clients[index].publisher.rtc.codec_config().params();
+        let pt = params.iter().find_map(|params| params.red()).expect("RED was agreed on");
+        self.send_as(index, (mid, None), pt, sequence, timestamp, payload);
+    }
+
+    fn send_as(
+        &mut self,
+        index: usize,
+        (mid, rid): (Mid, Option<Rid>),
+        pt: Pt,
+        sequence: u64,
+        timestamp: u32,
+        payload: &[u8],
+    ) {
         let now = self.now;
         let peer = &mut self.clients[index].publisher;
-        let pt = peer.rtc.media(mid).unwrap().remote_pts()[0];
         let mut api = peer.rtc.direct_api();
         let stream = api.stream_tx_by_mid(mid, rid).unwrap();
         stream.write_rtp(RtpWrite::new(pt, sequence.into(), timestamp, now, payload).nackable(true));
@@ -415,13 +438,13 @@ impl Client {
 }
 
 impl Peer {
-    fn new(now: Instant, client: usize, which: u8) -> Self {
+    fn new(now: Instant, client: usize, which: u8, red: bool) -> Self {
         let address = SocketAddr::from(([10, 0, client as u8, which], 5000));
         let mut rtc = Rtc::builder()
             .set_crypto_provider(Arc::new(str0m_aws_lc_rs::default_provider()))
             .set_rtp_mode(true)
             .clear_codecs()
-            .enable_opus(true, false)
+            .enable_opus(true, red)
             .enable_vp8(true)
             .build(now);
         rtc.add_local_candidate(Candidate::host(address, "udp").unwrap());

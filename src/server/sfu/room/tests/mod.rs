@@ -4,6 +4,7 @@ mod bad_input;
 mod kit;
 mod layers;
 mod limit;
+mod red;
 
 use crate::base::ErrorCode;
 use crate::server::sfu::{CloseReason, RoomEvent};
