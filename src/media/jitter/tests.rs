@@ -1,5 +1,6 @@
 #![allow(clippy::disallowed_methods, reason = "an arbitrary start of virtual time")]
 
+mod dtx;
 mod red;
 
 use super::*;
