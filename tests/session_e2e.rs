@@ -267,7 +267,7 @@ fn a_narrow_network_gets_no_more_than_it_carries_and_the_call_goes_on() {
 #[test]
 fn a_picture_gets_smaller_for_a_receiver_whose_network_is_narrow() {
     let up = Profile { delay_ms: 20.0, ..Profile::default() };
-    let server = TestServer::between(up, Profile { rate_kbps: 400.0, ..up });
+    let server = TestServer::between(up, Profile { rate_kbps: 450.0, ..up });
     let join = |name: &str, hz| {
         Client::join_with(&server.url(), &token(name), |settings| {
             settings.microphone = AudioInput::Tone { hz };
