@@ -101,7 +101,8 @@ async fn connect(
     };
     let firefox =
         headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).is_some_and(|a| a.contains("Firefox/"));
-    let limit = inner.settings.config.limits.signal_bytes;
+    // More than the limit is read, so that a message over it is refused with a clear reason, which unread bytes would cut off.
+    let limit = inner.settings.config.limits.signal_bytes * 2;
     let upgrade = upgrade.read_buffer_size(READ_BUFFER).max_message_size(limit).max_frame_size(limit);
     upgrade.on_upgrade(move |socket| async move {
         let connection = inner.next_connection();
@@ -177,15 +178,17 @@ struct Connection {
     socket: WebSocket,
     id: ConnectionId,
     encoding: Encoding,
+    /// The longest message that is taken, in bytes.
+    limit: usize,
     allowance: Allowance,
     heard: Instant,
 }
 
 impl Connection {
     fn new(socket: WebSocket, id: ConnectionId, inner: &Inner) -> Self {
-        let now = Instant::now();
-        let allowance = Allowance::new(now, inner.settings.config.limits.signals_per_second);
-        Self { socket, id, encoding: Encoding::Binary, allowance, heard: now }
+        let (now, limits) = (Instant::now(), &inner.settings.config.limits);
+        let allowance = Allowance::new(now, limits.signals_per_second);
+        Self { socket, id, encoding: Encoding::Binary, limit: limits.signal_bytes, allowance, heard: now }
     }
 
     async fn run(
@@ -277,7 +280,13 @@ impl Connection {
         received: Option<std::result::Result<Message, axum::Error>>,
     ) -> std::result::Result<(), End> {
         self.heard = Instant::now();
+        let too_large = || {
+            let error = Error::new(ErrorCode::TooLarge, "a signalling message is over the server's limit");
+            Err(End::Broke(close_code::SIZE, error))
+        };
         let message = match received {
+            Some(Ok(Message::Binary(bytes))) if bytes.len() > self.limit => return too_large(),
+            Some(Ok(Message::Text(text))) if text.len() > self.limit => return too_large(),
             Some(Ok(Message::Binary(bytes))) => wire::decode(&bytes),
             Some(Ok(Message::Text(text))) => {
                 self.encoding = Encoding::Json;
@@ -285,8 +294,7 @@ impl Connection {
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => return Ok(()),
             Some(Err(error)) if error.to_string().contains("too long") || error.to_string().contains("too big") => {
-                let error = Error::new(ErrorCode::TooLarge, "a signalling message is over the server's limit");
-                return Err(End::Broke(close_code::SIZE, error));
+                return too_large();
             }
             Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(End::Lost),
         };

@@ -13,6 +13,8 @@ import dev.trill.internal.CallStruct
 import dev.trill.internal.DataStruct
 import dev.trill.internal.EngineCallbacksStruct
 import dev.trill.internal.EngineConfigStruct
+import dev.trill.internal.DeviceFormatStruct
+import dev.trill.internal.DeviceFormatsStruct
 import dev.trill.internal.DeviceStruct
 import dev.trill.internal.DevicesStruct
 import dev.trill.internal.ErrorStruct
@@ -78,6 +80,7 @@ class HeaderTest {
     private val structs: List<Structure> = listOf(
         ErrorStruct(null), EngineConfigStruct(), EngineCallbacksStruct(), DataStruct(null), EventStruct(null),
         UserStruct(null), PushedCallStruct(null), WakeStruct(null), DeviceStruct(null), DevicesStruct(null),
+        DeviceFormatStruct(null), DeviceFormatsStruct(null),
         CallOptionsStruct(), CallPartyStruct(null), CallStruct(null), SessionAccessStruct(null), SessionSettingsStruct(),
         SessionCallbacksStruct(), TrackStruct(null), ParticipantStruct(null), AttributeStruct(null),
         ParticipantsStruct(null), SpeakerStruct(null), VideoFrameStruct(), AudioFrameStruct(null), SentTrackStruct(null),
