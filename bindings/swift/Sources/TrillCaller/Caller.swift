@@ -32,6 +32,8 @@ struct Caller {
 
     private static func settings(_ options: ArraySlice<String>) -> SessionSettings {
         var settings = SessionSettings(audio: .tone(), video: .testPicture)
+        // Of a size that a library built without optimisation draws, and sends in several sizes to a group.
+        (settings.videoWidth, settings.videoHeight) = (640, 360)
         var left = options
         while let option = left.popFirst() {
             func file() -> String {
@@ -40,9 +42,13 @@ struct Caller {
             }
             switch option {
             case "--wav": settings.audio = .file(path: file(), looped: true)
-            case "--y4m": settings.video = .file(path: file(), looped: true)
+            case "--y4m":
+                settings.video = .file(path: file(), looped: true)
+                (settings.videoWidth, settings.videoHeight) = (0, 0)
             case "--heard": settings.audioOutputFile = file()
-            case "--devices": (settings.audio, settings.video, settings.playback) = (.microphone(), .camera(), .speaker())
+            case "--devices":
+                (settings.audio, settings.video, settings.playback) = (.microphone(), .camera(), .speaker())
+                (settings.videoWidth, settings.videoHeight) = (0, 0)
             default: giveUp("\(option): no such option")
             }
         }

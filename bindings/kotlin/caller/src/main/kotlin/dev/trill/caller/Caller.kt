@@ -45,17 +45,21 @@ fun main(args: Array<String>) {
 }
 
 private fun settings(options: List<String>): SessionSettings {
-    var settings = SessionSettings(audio = AudioSource.Tone(), video = VideoSource.TestPicture)
+    // A test picture of a size that a library built without optimisation draws, and sends in several sizes to a group.
+    var settings = SessionSettings(
+        audio = AudioSource.Tone(), video = VideoSource.TestPicture, videoWidth = 640, videoHeight = 360,
+    )
     val left = ArrayDeque(options)
     while (left.isNotEmpty()) {
         val option = left.removeFirst()
         fun file() = Path.of(left.removeFirstOrNull() ?: giveUp("$option: its file is missing"))
         settings = when (option) {
             "--wav" -> settings.copy(audio = AudioSource.File(file(), looped = true))
-            "--y4m" -> settings.copy(video = VideoSource.File(file(), looped = true))
+            "--y4m" -> settings.copy(video = VideoSource.File(file(), looped = true), videoWidth = 0, videoHeight = 0)
             "--heard" -> settings.copy(audioOutputFile = file())
             "--devices" -> settings.copy(
                 audio = AudioSource.Microphone(), video = VideoSource.Camera(), playback = Playback.Speaker(),
+                videoWidth = 0, videoHeight = 0,
             )
             else -> giveUp("$option: no such option")
         }
