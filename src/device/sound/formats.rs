@@ -1,6 +1,6 @@
 //! What a microphone or a speaker can: numbers of channels, and rates.
 //!
-//! Listing devices opens no sound card: one that is taken would say nothing, and one that sleeps would wake up. What one can
+//! Listing devices opens no sound card by its name: one that is taken would say nothing, and one that sleeps would wake up. What one can
 //! is asked of it alone.
 
 use super::{choose, microphone, speaker, unavailable, with_sample_type};

@@ -47,7 +47,8 @@ pub struct SoundDevice {
     pub is_default: bool,
 }
 
-/// The microphones of this machine. No sound card is opened for that, so it disturbs no call. Fails with `device_unavailable` when there is no sound system.
+/// The microphones of this machine. No card is opened by its own name for that; ALSA's ways to one, such as its default device, are.
+/// Fails with `device_unavailable` when there is no sound system.
 pub fn microphones() -> Result<Vec<SoundDevice>> {
     let host = cpal::default_host();
     let default = host.default_input_device().and_then(|device| device.id().ok());
@@ -55,7 +56,8 @@ pub fn microphones() -> Result<Vec<SoundDevice>> {
     Ok(describe(devices.filter(|device| is_one(device, |device| device.default_input_config().is_ok())), default))
 }
 
-/// The speakers of this machine. No sound card is opened for that, so it disturbs no call. Fails with `device_unavailable` when there is no sound system.
+/// The speakers of this machine. No card is opened by its own name for that; ALSA's ways to one, such as its default device, are.
+/// Fails with `device_unavailable` when there is no sound system.
 pub fn speakers() -> Result<Vec<SoundDevice>> {
     let host = cpal::default_host();
     let default = host.default_output_device().and_then(|device| device.id().ok());

@@ -84,7 +84,10 @@ fn in_words(formats: &SoundFormats) -> String {
 
 fn describe_camera(camera: Camera) -> serde_json::Value {
     let formats = camera::formats(&camera).unwrap_or_default().into_iter();
-    let format = |format: CameraFormat| json!({"pixels": format.pixels.name(), "width": format.width, "height": format.height, "fps": format.fps});
+    let format = |format: CameraFormat| {
+        let (pixels, width, height) = (format.pixels.name(), format.width, format.height);
+        json!({"pixels": pixels, "width": width, "height": height, "fps": format.fps})
+    };
     json!({"name": camera.name, "id": camera.id, "formats": formats.map(format).collect::<Vec<_>>()})
 }
 

@@ -104,10 +104,9 @@ impl Room {
         // Without a payload it is padding.
         let is_red = is_red && !packet.payload.is_empty();
         let (ssrc, sequence, payload) = (packet.header.ssrc, packet.seq_no, &packet.payload);
-        let metrics = self.settings.metrics.clone();
         let red = if is_red { Red::parse(payload) } else { None };
         if is_red && red.is_none() {
-            return count(&metrics.packets_malformed_total, 1);
+            return count(&self.settings.metrics.packets_malformed_total, 1);
         }
         let primary = red.map(|red| red.primary());
         // What the sender reports of its subscribers are made from: when capturing began, as near as is known here. A
@@ -139,7 +138,7 @@ impl Room {
                 red: None,
             };
             self.send_on(now, track_key, &outgoing);
-            count(&metrics.packets_recovered_total, 1);
+            count(&self.settings.metrics.packets_recovered_total, 1);
         }
         let red = red.map(|red| InRed { primary: red.primary(), opus: red.payload_type() });
         let mut outgoing = Outgoing::new(incoming(sequence, packet.header.timestamp), packet);
