@@ -14,21 +14,32 @@ pub fn process_voice(
     sink: Box<dyn AudioSink>,
     control: Arc<VoiceControl>,
 ) -> (Box<dyn AudioSource>, Box<dyn AudioSink>) {
+    process_voice_by(Instant::now, source, sink, control)
+}
+
+/// `clock` tells when a frame was captured or given to be played: the reference follows the two devices' clocks by that.
+fn process_voice_by(
+    clock: impl Fn() -> Instant + Clone + Send + 'static,
+    source: Box<dyn AudioSource>,
+    sink: Box<dyn AudioSink>,
+    control: Arc<VoiceControl>,
+) -> (Box<dyn AudioSource>, Box<dyn AudioSink>) {
     let (tap, reference) = playback_reference();
     let processor = VoiceProcessor::new(control, reference);
-    (Box::new(ProcessedSource { source, processor }), Box::new(TappedSink { sink, tap }))
+    (Box::new(ProcessedSource { source, processor, clock: clock.clone() }), Box::new(TappedSink { sink, tap, clock }))
 }
 
-struct ProcessedSource {
+struct ProcessedSource<C> {
     source: Box<dyn AudioSource>,
     processor: VoiceProcessor,
+    clock: C,
 }
 
-impl AudioSource for ProcessedSource {
+impl<C: Fn() -> Instant + Send> AudioSource for ProcessedSource<C> {
     fn next_frame(&mut self, frame: &mut AudioFrame) -> Result<Next> {
         let next = self.source.next_frame(frame)?;
         if next == Next::Frame {
-            self.processor.process(frame, Instant::now());
+            self.processor.process(frame, (self.clock)());
         }
         Ok(next)
     }
@@ -43,14 +54,15 @@ impl AudioSource for ProcessedSource {
     }
 }
 
-struct TappedSink {
+struct TappedSink<C> {
     sink: Box<dyn AudioSink>,
     tap: PlaybackTap,
+    clock: C,
 }
 
-impl AudioSink for TappedSink {
+impl<C: Fn() -> Instant + Send> AudioSink for TappedSink<C> {
     fn play(&mut self, frame: &AudioFrame) -> Result<()> {
-        self.tap.play(frame, Instant::now());
+        self.tap.play(frame, (self.clock)());
         self.sink.play(frame)
     }
 
@@ -60,10 +72,13 @@ impl AudioSink for TappedSink {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "an arbitrary start of virtual time")]
 mod tests {
     use super::*;
+    use crate::media::frame::FRAME_DURATION;
     use crate::processing::VoiceProcessing;
     use crate::testkit::speech::Speech;
+    use std::sync::Mutex;
 
     /// What the sink played last, after 80 ms.
     struct Echo(crossbeam_channel::Receiver<AudioFrame>);
@@ -95,7 +110,12 @@ mod tests {
             air.send(AudioFrame::SILENCE).unwrap();
         }
         let control = Arc::new(VoiceControl::new(VoiceProcessing::ALL));
-        let (mut source, mut sink) = process_voice(Box::new(Echo(ear)), Box::new(Loudspeaker(air)), control);
+        let now = Arc::new(Mutex::new(Instant::now()));
+        let clock = {
+            let now = now.clone();
+            move || *now.lock().unwrap()
+        };
+        let (mut source, mut sink) = process_voice_by(clock, Box::new(Echo(ear)), Box::new(Loudspeaker(air)), control);
         assert_eq!(sink.queued(), Some(Duration::from_millis(80)));
 
         let mut speech = Speech::new(3, 150.0);
@@ -103,6 +123,7 @@ mod tests {
         let energy = |frame: &AudioFrame| frame.samples.iter().map(|s| f64::from(*s).powi(2)).sum::<f64>();
         let (mut before, mut after) = (0.0, 1.0);
         for n in 0..400 {
+            *now.lock().unwrap() += FRAME_DURATION;
             speech.next_frame(&mut played);
             sink.play(&played).unwrap();
             assert_eq!(source.next_frame(&mut heard).unwrap(), Next::Frame);
