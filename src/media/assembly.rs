@@ -1,8 +1,8 @@
 //! Video frame assembly: packets in any order in, whole frames in their order out.
 //!
 //! A frame is given out when all its packets are there and every frame before it was given out, so the decoder never
-//! sees a frame whose reference is missing. A hole is left open for a while, in case the packet is repaired (NACK,
-//! RFC 4585); then the assembler asks for a key frame and goes on with that. Time comes in as arguments.
+//! sees a frame whose reference is missing. A hole is left open in case the packet is repaired (NACK, RFC 4585); after a while
+//! the assembler asks for a key frame as well, and goes on with what comes first. Time comes in as arguments.
 
 use super::clock::{RtpClock, SequenceUnwrapper, TimestampUnwrapper};
 use super::rtp::ReceivedPacket;
@@ -14,8 +14,11 @@ use std::time::{Duration, Instant};
 const CAPACITY: usize = 2048;
 /// Payloads of more bytes cannot come from a packet of this network.
 const MAX_PACKET_BYTES: usize = 1500;
-/// How long a hole is left open for a repair: two round trips of 100 ms.
-const REPAIR_WAIT: Duration = Duration::from_millis(200);
+/// After so long without a repair a key frame is asked for. Until it is there a repair is still welcome: on two legs that lose a
+/// tenth each, one packet in three hundred takes longer than 200 ms, and a key frame takes three times as long.
+const REPAIR_WAIT: Duration = Duration::from_millis(300);
+/// A hole that is longer than this comes from an outage: nobody keeps packets for so long.
+const REPAIRABLE: Duration = Duration::from_millis(800);
 /// At most one request for a key frame in this time: more often it would not come sooner.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -62,12 +65,16 @@ pub struct FrameAssembler {
     sequences: SequenceUnwrapper,
     times: TimestampUnwrapper,
     first_time: Option<i64>,
+    /// Of the frame that was given out last.
+    last_time: Option<i64>,
     /// Where the next frame begins. `None`: wherever the next key frame does.
     next: Option<i64>,
     /// The packets before this one, from `next`, are all there and hold no end of a frame.
     scanned: i64,
     newest: Option<i64>,
     hole_since: Option<Instant>,
+    /// The hole was not repaired in time.
+    stands: bool,
     last_request: Option<Instant>,
     /// Packets up to this one were given up.
     abandoned: i64,
@@ -82,10 +89,12 @@ impl Default for FrameAssembler {
             sequences: SequenceUnwrapper::default(),
             times: TimestampUnwrapper::default(),
             first_time: None,
+            last_time: None,
             next: None,
             scanned: 0,
             newest: None,
             hole_since: None,
+            stands: false,
             last_request: None,
             abandoned: i64::MIN,
             frame: Vec::new(),
@@ -112,7 +121,8 @@ impl FrameAssembler {
             self.freeze();
             self.abandoned = i64::MIN;
         }
-        if sequence < self.next.unwrap_or(self.abandoned) {
+        let is_old = self.newest.is_some_and(|newest| newest - sequence >= CAPACITY as i64);
+        if is_old || sequence < self.next.unwrap_or(self.abandoned) {
             self.stats.late += 1;
             return;
         }
@@ -143,7 +153,7 @@ impl FrameAssembler {
     /// True when a key frame should be asked for now: at the start, and when a hole was not repaired in time. Then
     /// false for half a second.
     pub fn take_key_frame_request(&mut self, now: Instant) -> bool {
-        let wanted = self.next.is_none() && self.newest.is_some() && !self.key_frame_is_coming(now);
+        let wanted = (self.next.is_none() || self.stands) && self.newest.is_some() && !self.key_frame_is_coming(now);
         let recently = self.last_request.is_some_and(|last| now.saturating_duration_since(last) < REQUEST_INTERVAL);
         if !wanted || recently {
             return false;
@@ -160,8 +170,8 @@ impl FrameAssembler {
     /// When [`Self::poll`] and [`Self::take_key_frame_request`] may answer differently although no packet came.
     pub fn next_timeout(&self) -> Option<Instant> {
         match self.next {
-            Some(_) => self.hole_since.map(|since| since + REPAIR_WAIT),
-            None => self.newest.and(self.last_request).map(|last| last + REQUEST_INTERVAL),
+            Some(_) if !self.stands => self.hole_since.map(|since| since + REPAIR_WAIT),
+            _ => self.newest.and(self.last_request).map(|last| last + REQUEST_INTERVAL),
         }
     }
 
@@ -182,7 +192,7 @@ impl FrameAssembler {
         }
     }
 
-    /// A packet of the frame that begins at `next` is missing: a key frame behind the hole, or else a time limit.
+    /// A packet of the frame that begins at `next` is missing: a whole key frame behind the hole, if there is one.
     fn bridge(&mut self, next: i64, now: Instant) -> Option<(i64, i64)> {
         let newest = self.newest?;
         if newest < self.scanned {
@@ -193,12 +203,23 @@ impl FrameAssembler {
             return Some(found);
         }
         let since = *self.hole_since.get_or_insert(now);
-        if now.saturating_duration_since(since) >= REPAIR_WAIT {
+        let waited = now.saturating_duration_since(since) >= REPAIR_WAIT;
+        if !self.stands && (waited || self.hole() > REPAIRABLE) {
             tracing::debug!(first = next, newest, "a hole in the video was not repaired");
-            self.abandoned = self.scanned;
-            self.freeze();
+            self.stands = true;
+            self.stats.freezes += 1;
         }
         None
+    }
+
+    /// How much of the pictures' time the hole takes.
+    fn hole(&self) -> Duration {
+        let newest = self.newest.unwrap_or(self.scanned);
+        let after = (self.scanned..=newest).find_map(|at| self.slot(at)).map(|slot| slot.time);
+        match (after, self.last_time) {
+            (Some(after), Some(before)) => RtpClock::VIDEO.duration((after - before).max(0)),
+            _ => Duration::ZERO,
+        }
     }
 
     /// The oldest whole key frame held.
@@ -217,7 +238,7 @@ impl FrameAssembler {
     /// The beginning of a key frame is there, and the rest of it may still come.
     fn key_frame_is_coming(&self, now: Instant) -> bool {
         let Some(newest) = self.newest else { return false };
-        let from = self.abandoned.max(newest - CAPACITY as i64 + 1);
+        let from = self.next.unwrap_or(self.abandoned).max(newest - CAPACITY as i64 + 1);
         (from..=newest)
             .rev()
             .filter_map(|at| self.slot(at))
@@ -244,6 +265,8 @@ impl FrameAssembler {
         self.next = Some(last + 1);
         self.scanned = last + 1;
         self.hole_since = None;
+        self.stands = false;
+        self.last_time = Some(time);
         self.stats.frames += 1;
         self.stats.key_frames += u64::from(key);
         let first_time = *self.first_time.get_or_insert(time);
@@ -258,10 +281,11 @@ impl FrameAssembler {
 
     fn freeze(&mut self) {
         if let Some(next) = self.next.take() {
-            self.stats.freezes += 1;
+            self.stats.freezes += u64::from(!self.stands);
             self.abandoned = self.abandoned.max(next);
         }
         self.hole_since = None;
+        self.stands = false;
         self.scanned = i64::MIN;
     }
 

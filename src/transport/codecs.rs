@@ -3,12 +3,11 @@
 use super::estimate::Estimate;
 use super::feedback::{FeedbackTap, Feedbacks};
 use super::labels::RepairLabels;
+use super::nack::NackGenerator;
 use super::receive::RemoteTracks;
 use super::repair::Repair;
 use crate::session::TrackKind;
-use rtc::interceptor::{
-    CongestionControlBuilder, NackGeneratorBuilder, NackResponderBuilder, Registry, Slot, TwccReceiverBuilder,
-};
+use rtc::interceptor::{CongestionControlBuilder, NackResponderBuilder, Registry, Slot, TwccReceiverBuilder};
 use rtc::peer_connection::configuration::interceptor_registry::{configure_rtcp_reports, configure_twcc_sender_only};
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine};
 use rtc::rtp_transceiver::RTCRtpTransceiverDirection;
@@ -16,7 +15,6 @@ use rtc::rtp_transceiver::rtp_sender::{
     RTCPFeedback, RTCRtpCodec, RTCRtpCodecParameters, RTCRtpHeaderExtensionCapability, RtpCodecKind,
 };
 use std::sync::Arc;
-use std::time::Duration;
 use webrtc::error::Result;
 
 /// The payload types that browsers use, so that captures read as usual.
@@ -24,11 +22,6 @@ pub(super) const OPUS_PAYLOAD_TYPE: u8 = crate::media::opus::PAYLOAD_TYPE;
 pub(super) const RED_PAYLOAD_TYPE: u8 = 63;
 pub(super) const VP8_PAYLOAD_TYPE: u8 = 96;
 const RTX_PAYLOAD_TYPE: u8 = 97;
-
-/// A lost packet is asked for that often, and so many times: five round trips of a good network, and not much waste on
-/// a slow one.
-const NACK_INTERVAL: Duration = Duration::from_millis(40);
-const NACKS: u16 = 5;
 
 /// RFC 6464.
 pub(super) const AUDIO_LEVEL_URI: &str = "urn:ietf:params:rtp-hdrext:ssrc-audio-level";
@@ -70,9 +63,6 @@ pub(super) fn interceptors(
     feedbacks: Arc<Feedbacks>,
     remote_tracks: RemoteTracks,
 ) -> Result<Registry> {
-    // The codec's own feedback parameters say NACK already; the crate's helper would ask for lost packets every 100 ms
-    // and without end.
-    let generator = NackGeneratorBuilder::new().with_interval(NACK_INTERVAL).with_max_nacks_per_packet(NACKS).build();
     let registry = Registry::new()
         // Where what is sent again has come in, and has no number yet.
         .with(Slot::from(3_500), RepairLabels::default())
@@ -80,7 +70,7 @@ pub(super) fn interceptors(
         // Before repair, which takes padding out: a sender that probes with it would find it all lost.
         .with(Slot::from(6_400), TwccReceiverBuilder::new().build())
         .with(Slot::from(6_500), Repair::default())
-        .with(Slot::NackGenerator, generator);
+        .with(Slot::NackGenerator, NackGenerator::new());
     let registry = configure_rtcp_reports(registry);
     let registry = configure_twcc_sender_only(registry, engine)?;
     let estimate = CongestionControlBuilder::new(Estimate::new(feedbacks.clone())).build();
@@ -212,6 +202,7 @@ mod tests {
     use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
     use rtc::rtp;
     use rtc::sansio::Protocol;
+    use std::time::Duration;
     use std::time::Instant;
 
     const TWCC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";

@@ -13,6 +13,7 @@ mod estimate;
 mod feedback;
 mod handshake;
 mod labels;
+mod nack;
 mod network;
 mod peer;
 mod receive;

@@ -4,7 +4,7 @@
 //! a packet has come after all, and asks for it again and again, as long as its log reaches back.
 
 use bytes::Buf;
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtp;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
@@ -17,6 +17,11 @@ pub(super) struct Repair {
     streams: HashMap<u32, Primary>,
     reading: VecDeque<TaggedPacket>,
     writing: VecDeque<TaggedPacket>,
+}
+
+/// What [`Repair`] has put back.
+pub(super) fn is_retransmission(packet: &TaggedPacket) -> bool {
+    packet.message.has(&Attribute::Retransmission)
 }
 
 struct Primary {
@@ -48,9 +53,11 @@ impl Protocol<TaggedPacket, TaggedPacket, ()> for Repair {
     fn handle_read(&mut self, mut message: TaggedPacket) -> Result<(), Error> {
         if let Packet::Rtp(packet) = &mut message.message.packet
             && let Some(primary) = self.streams.get(&packet.header.ssrc)
-            && !primary.restore(packet)
         {
-            return Ok(());
+            if !primary.restore(packet) {
+                return Ok(());
+            }
+            message.message.add(Attribute::Retransmission);
         }
         self.reading.push_back(message);
         Ok(())

@@ -97,6 +97,30 @@ fn after_a_hole_that_is_not_repaired_nothing_comes_out_until_a_key_frame() {
 }
 
 #[test]
+fn a_repair_that_comes_after_a_key_frame_was_asked_for_is_still_taken() {
+    let mut assembler = FrameAssembler::default();
+    let mut all = packets(60, 1000, Instant::now());
+    let mut lost = all.remove(20);
+    let later = lost.arrival + Duration::from_millis(500);
+    let behind = all.iter().position(|received| received.arrival > later).unwrap();
+    lost.arrival = later;
+    all.insert(behind, lost);
+    let (frames, requests) = feed(&mut assembler, all);
+    assert_eq!(frames, (0..60).collect::<Vec<u8>>());
+    assert_eq!((requests, assembler.stats().freezes), (1, 1));
+}
+
+#[test]
+fn after_an_outage_a_key_frame_is_asked_for_with_the_first_packet() {
+    let mut assembler = FrameAssembler::default();
+    let all = packets(90, 1000, Instant::now());
+    let (before, behind) = (all[20].arrival, all[20].arrival + Duration::from_secs(1));
+    feed(&mut assembler, all.iter().filter(|received| received.arrival < before).cloned());
+    let (_, requests) = feed(&mut assembler, all.iter().find(|received| received.arrival >= behind).cloned());
+    assert_eq!(requests, 1);
+}
+
+#[test]
 fn requests_for_a_key_frame_keep_half_a_second_apart() {
     let mut assembler = FrameAssembler::default();
     // 3 s without any key frame: the first was lost.
