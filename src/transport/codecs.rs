@@ -5,9 +5,11 @@ use super::feedback::{FeedbackTap, Feedbacks};
 use super::labels::RepairLabels;
 use super::nack::NackGenerator;
 use super::receive::RemoteTracks;
-use super::repair::Repair;
+use super::repair::{Repair, WithRepairs};
 use crate::session::TrackKind;
-use rtc::interceptor::{CongestionControlBuilder, NackResponderBuilder, Registry, Slot, TwccReceiverBuilder};
+use rtc::interceptor::{
+    CongestionControlBuilder, NackResponderBuilder, Registry, Slot, TwccReceiverBuilder, TwccSenderBuilder,
+};
 use rtc::peer_connection::configuration::interceptor_registry::{configure_rtcp_reports, configure_twcc_sender_only};
 use rtc::peer_connection::configuration::media_engine::{MIME_TYPE_OPUS, MIME_TYPE_RTX, MIME_TYPE_VP8, MediaEngine};
 use rtc::rtp_transceiver::RTCRtpTransceiverDirection;
@@ -72,9 +74,12 @@ pub(super) fn interceptors(
         .with(Slot::from(6_500), Repair::default())
         .with(Slot::NackGenerator, NackGenerator::new());
     let registry = configure_rtcp_reports(registry);
-    let registry = configure_twcc_sender_only(registry, engine)?;
+    // What it enters into the engine is wanted, its numbering is not.
+    configure_twcc_sender_only(Registry::new(), engine)?;
     let estimate = CongestionControlBuilder::new(Estimate::new(feedbacks.clone())).build();
-    let registry = registry.with(Slot::CongestionControl, estimate);
+    let registry = registry
+        .with(Slot::TwccSender, WithRepairs(TwccSenderBuilder::new().build()))
+        .with(Slot::CongestionControl, WithRepairs(estimate));
     // Next to the wire: it sees all RTCP that comes in, and the sender reports that go out.
     Ok(registry.with(Slot::from(500), FeedbackTap::new(feedbacks, remote_tracks)))
 }
@@ -198,12 +203,13 @@ fn parameters(rtp_codec: RTCRtpCodec, payload_type: u8) -> RTCRtpCodecParameters
 mod tests {
     use super::*;
     use bytes::Bytes;
+    use rtc::interceptor::RTCPFeedback as InterceptorFeedback;
     use rtc::interceptor::{AttributedPacket, Interceptor, Packet, RTPHeaderExtension, StreamInfo, TaggedPacket};
     use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
+    use rtc::rtcp::transport_feedbacks::transport_layer_nack::{TransportLayerNack, nack_pairs_from_sequence_numbers};
     use rtc::rtp;
     use rtc::sansio::Protocol;
-    use std::time::Duration;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     const TWCC_URI: &str = "http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01";
 
@@ -241,6 +247,38 @@ mod tests {
             .filter_map(|packet| packet.as_any().downcast_ref::<TransportLayerCc>().map(|cc| cc.recv_deltas.len()))
             .collect();
         assert_eq!(arrived, [4]);
+    }
+
+    #[test]
+    fn what_is_sent_again_has_a_number_of_its_own_to_be_reported_by() {
+        let registry = interceptors(&mut media_engine().unwrap(), Arc::default(), RemoteTracks::default()).unwrap();
+        let mut chain = registry.build();
+        chain.bind_local_stream(&StreamInfo {
+            ssrc: 7,
+            payload_type: VP8_PAYLOAD_TYPE,
+            ssrc_rtx: Some(8),
+            payload_type_rtx: Some(RTX_PAYLOAD_TYPE),
+            rtp_header_extensions: vec![RTPHeaderExtension { uri: TWCC_URI.to_owned(), id: 3 }],
+            rtcp_feedback: vec![InterceptorFeedback { typ: "nack".into(), parameter: String::new() }],
+            ..Default::default()
+        });
+        let tagged = |packet| {
+            let message = AttributedPacket::new(packet);
+            TaggedPacket { now: Instant::now(), transport: Default::default(), message }
+        };
+        for sequence_number in [20, 21] {
+            let header = rtp::header::Header { ssrc: 7, sequence_number, ..Default::default() };
+            let packet = rtp::Packet { header, payload: Bytes::from_static(b"vp8") };
+            chain.handle_write(tagged(Packet::Rtp(packet))).unwrap();
+        }
+        let nacks = nack_pairs_from_sequence_numbers(&[20]);
+        let nack = TransportLayerNack { sender_ssrc: 1, media_ssrc: 7, nacks };
+        chain.handle_read(tagged(Packet::Rtcp(vec![Box::new(nack)]))).unwrap();
+        let sent = std::iter::from_fn(|| chain.poll_write()).filter_map(|tagged| match tagged.message.packet {
+            Packet::Rtp(packet) => Some((packet.header.ssrc, packet.header.get_extension(3)?.to_vec())),
+            _ => None,
+        });
+        assert_eq!(sent.collect::<Vec<_>>(), [(7, vec![0, 0]), (7, vec![0, 1]), (8, vec![0, 2])]);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 //!
 //! The `rtc` crate does that only on the application's side of its interceptors: there the generator never learns that
 //! a packet has come after all, and asks for it again and again, as long as its log reaches back.
+//!
+//! And has retransmissions that are sent counted: the crate binds its interceptors to a track's own stream only.
 
 use bytes::Buf;
 use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
@@ -92,6 +94,70 @@ impl Interceptor for Repair {
             self.streams.remove(&rtx);
         }
     }
+}
+
+/// An interceptor that sees the retransmissions of what we send as streams of their own: without a transport-wide number nobody
+/// reports on them, and the queue that they make is taken for a path that carries little.
+pub(super) struct WithRepairs<I>(pub I);
+
+impl<I: Interceptor> Protocol<TaggedPacket, TaggedPacket, ()> for WithRepairs<I> {
+    type Rout = TaggedPacket;
+    type Wout = TaggedPacket;
+    type Eout = ();
+    type Error = Error;
+    type Time = Instant;
+
+    fn handle_read(&mut self, message: TaggedPacket) -> Result<(), Error> {
+        self.0.handle_read(message)
+    }
+
+    fn poll_read(&mut self) -> Option<TaggedPacket> {
+        self.0.poll_read()
+    }
+
+    fn handle_write(&mut self, message: TaggedPacket) -> Result<(), Error> {
+        self.0.handle_write(message)
+    }
+
+    fn poll_write(&mut self) -> Option<TaggedPacket> {
+        self.0.poll_write()
+    }
+
+    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+        self.0.handle_timeout(now)
+    }
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        self.0.poll_timeout()
+    }
+}
+
+impl<I: Interceptor> Interceptor for WithRepairs<I> {
+    fn bind_local_stream(&mut self, info: &StreamInfo) {
+        self.0.bind_local_stream(info);
+        if let Some(repairs) = repairs_of(info) {
+            self.0.bind_local_stream(&repairs);
+        }
+    }
+
+    fn unbind_local_stream(&mut self, info: &StreamInfo) {
+        self.0.unbind_local_stream(info);
+        if let Some(repairs) = repairs_of(info) {
+            self.0.unbind_local_stream(&repairs);
+        }
+    }
+
+    fn bind_remote_stream(&mut self, info: &StreamInfo) {
+        self.0.bind_remote_stream(info);
+    }
+
+    fn unbind_remote_stream(&mut self, info: &StreamInfo) {
+        self.0.unbind_remote_stream(info);
+    }
+}
+
+fn repairs_of(info: &StreamInfo) -> Option<StreamInfo> {
+    Some(StreamInfo { ssrc: info.ssrc_rtx?, ssrc_rtx: None, ..info.clone() })
 }
 
 #[cfg(test)]

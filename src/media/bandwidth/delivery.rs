@@ -7,6 +7,8 @@ use std::time::Duration;
 const WINDOW: Duration = Duration::from_millis(300);
 /// "Of late".
 const RECENT: Duration = Duration::from_millis(150);
+/// A shorter time at the bottleneck tells nothing.
+const LEAST_BUSY: Duration = Duration::from_millis(40);
 /// The highest rate is that of the last so many windows.
 const REMEMBERED: usize = 6;
 /// Packets in the window at most: more than 300 Mbit/s of full ones.
@@ -14,7 +16,7 @@ const MAX_PACKETS: usize = 10_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
-    packets: VecDeque<(Duration, u32)>,
+    packets: VecDeque<Arrival>,
     bytes: u64,
     began: Option<Duration>,
     /// The rates at the ends of the last windows, in bit/s.
@@ -22,17 +24,27 @@ pub(super) struct Delivery {
     last_kept: Duration,
 }
 
+#[derive(Debug)]
+struct Arrival {
+    at: Duration,
+    bytes: u32,
+    /// Since the packet before, if this one waited in the queue all the while: so much time the bottleneck took for it.
+    busy: Option<Duration>,
+}
+
 impl Delivery {
-    pub(super) fn packet(&mut self, arrived: Duration, bytes: u32) {
+    /// `waited`: in the bottleneck's queue.
+    pub(super) fn packet(&mut self, arrived: Duration, bytes: u32, waited: Duration) {
         let began = *self.began.get_or_insert(arrived);
-        self.packets.push_back((arrived, bytes));
+        let since = self.packets.back().and_then(|last| arrived.checked_sub(last.at));
+        self.packets.push_back(Arrival { at: arrived, bytes, busy: since.filter(|since| *since <= waited) });
         self.bytes += u64::from(bytes);
         let from = arrived.saturating_sub(WINDOW);
-        while let Some((first, bytes)) = self.packets.front().copied()
-            && (first <= from || self.packets.len() > MAX_PACKETS)
+        while let Some(first) = self.packets.front()
+            && (first.at <= from || self.packets.len() > MAX_PACKETS)
         {
+            self.bytes -= u64::from(first.bytes);
             self.packets.pop_front();
-            self.bytes -= u64::from(bytes);
         }
         if arrived >= self.last_kept + WINDOW && arrived >= began + WINDOW {
             self.last_kept = arrived;
@@ -45,19 +57,44 @@ impl Delivery {
 
     /// `None` before the first window is full.
     pub(super) fn rate_bps(&self) -> Option<f64> {
-        let (last, _) = self.packets.back()?;
-        (*last >= self.began? + WINDOW).then(|| self.bytes as f64 * 8.0 / WINDOW.as_secs_f64())
+        let last = self.packets.back()?.at;
+        (last >= self.began? + WINDOW).then(|| self.bytes as f64 * 8.0 / WINDOW.as_secs_f64())
     }
 
-    /// Of half a window, in bit/s: nothing before the first packets.
+    /// Of half a window, in bit/s: nothing before the first packets. Where the bottleneck was busy, only that time counts: what
+    /// comes after the end of a queue tells what was sent.
     pub(super) fn rate_of_late_bps(&self) -> f64 {
-        let Some((last, _)) = self.packets.back() else { return 0.0 };
-        let recent = self.packets.iter().rev().take_while(|(arrived, _)| *arrived + RECENT > *last);
-        recent.map(|(_, bytes)| f64::from(*bytes)).sum::<f64>() * 8.0 / RECENT.as_secs_f64()
+        let Some(last) = self.packets.back().map(|last| last.at) else { return 0.0 };
+        let recent = || self.packets.iter().rev().take_while(|packet| packet.at + RECENT > last);
+        let rate = |bytes: u64, time: Duration| bytes as f64 * 8.0 / time.as_secs_f64();
+        let busy = recent().filter_map(|packet| Some((u64::from(packet.bytes), packet.busy?)));
+        let (bytes, time) = busy.fold((0, Duration::ZERO), |sum, packet| (sum.0 + packet.0, sum.1 + packet.1));
+        let all = rate(recent().map(|packet| u64::from(packet.bytes)).sum(), RECENT);
+        if time < LEAST_BUSY { all } else { all.max(rate(bytes, time)) }
     }
 
     /// The highest for some windows: sources are uneven.
     pub(super) fn highest_bps(&self) -> f64 {
         self.past.iter().copied().chain(self.rate_bps()).fold(0.0, f64::max)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_the_end_of_a_queue_the_rate_is_that_of_the_bottleneck_and_not_what_is_sent() {
+        // A key frame at once on a link of 1 Mbit/s, 1000 bytes in 8 ms; then a voice.
+        let mut delivery = Delivery::default();
+        let ms = |ms| Duration::from_millis(ms);
+        for n in 0..12 {
+            delivery.packet(ms(1000 + 8 * n), 1000, ms(8 * n));
+        }
+        for n in 0..4 {
+            delivery.packet(ms(1110 + 20 * n), 120, Duration::ZERO);
+        }
+        let rate = delivery.rate_of_late_bps();
+        assert!((900e3..1100e3).contains(&rate), "{rate}");
     }
 }

@@ -115,8 +115,8 @@ impl BandwidthEstimator {
         }
         for outcome in outcomes {
             if let Some(arrived) = outcome.arrived {
-                self.queue.packet(outcome.sent, arrived);
-                self.delivery.packet(arrived, outcome.bytes);
+                let waited = self.queue.packet(outcome.sent, arrived);
+                self.delivery.packet(arrived, outcome.bytes, waited);
             }
         }
         self.queue.judge();
@@ -158,6 +158,7 @@ impl BandwidthEstimator {
         });
         let part = (BACK_OFF - BACK_OFF_BY_QUEUE * queue.as_secs_f64()).max(BACK_OFF_MOST);
         self.target = self.target.min(part * delivered);
+        tracing::debug!(?queue, delivered, capacity = self.capacity, target = self.target, "queue builds up");
     }
 
     fn grow(&mut self, since: Duration) {

@@ -47,7 +47,8 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn packet(&mut self, sent: Instant, arrived: Duration) {
+    /// How long it waited, as far as is known by now.
+    pub(super) fn packet(&mut self, sent: Instant, arrived: Duration) -> Duration {
         let epoch = *self.epoch.get_or_insert(sent);
         let sent_ms = match sent.checked_duration_since(epoch) {
             Some(after) => after.as_secs_f64() * 1e3,
@@ -68,13 +69,13 @@ impl Queue {
         while self.seconds.len() > BASE_SECONDS {
             self.seconds.pop_front();
         }
+        Duration::from_secs_f64((delay - self.base_ms() - self.usual_ms).max(0.0) / 1e3)
     }
 
     /// After the packets of a feedback.
     pub(super) fn judge(&mut self) {
-        let lowest = |delays: &mut dyn Iterator<Item = f64>| delays.fold(f64::INFINITY, f64::min);
-        let of_late = lowest(&mut self.recent.iter().map(|(_, delay)| *delay));
-        let base = lowest(&mut self.seconds.iter().map(|(_, delay)| *delay));
+        let of_late = lowest(self.recent.iter().map(|(_, delay)| *delay));
+        let base = self.base_ms();
         if !of_late.is_finite() {
             return;
         }
@@ -117,6 +118,10 @@ impl Queue {
         self.before_ms = 0.0;
     }
 
+    fn base_ms(&self) -> f64 {
+        lowest(self.seconds.iter().map(|(_, delay)| *delay))
+    }
+
     fn threshold_ms(&self) -> f64 {
         (THRESHOLD_MS + 4.0 * self.noise_ms).min(THRESHOLD_MAX_MS)
     }
@@ -131,4 +136,8 @@ impl Queue {
         let (_, fifth, _) = self.sorted.select_nth_unstable_by(self.past.len() / 5, f64::total_cmp);
         self.usual_ms = fifth.min(USUAL_MAX_MS);
     }
+}
+
+fn lowest(delays: impl Iterator<Item = f64>) -> f64 {
+    delays.fold(f64::INFINITY, f64::min)
 }
