@@ -6,6 +6,7 @@ use super::labels::RepairLabels;
 use super::nack::NackGenerator;
 use super::receive::RemoteTracks;
 use super::repair::{Repair, WithRepairs};
+use super::round_trip::RoundTripAnswers;
 use crate::session::TrackKind;
 use rtc::interceptor::{
     CongestionControlBuilder, NackResponderBuilder, Registry, Slot, TwccReceiverBuilder, TwccSenderBuilder,
@@ -66,6 +67,7 @@ pub(super) fn interceptors(
     remote_tracks: RemoteTracks,
 ) -> Result<Registry> {
     let registry = Registry::new()
+        .with(Slot::from(3_400), RoundTripAnswers::default())
         // Where what is sent again has come in, and has no number yet.
         .with(Slot::from(3_500), RepairLabels::default())
         .with(Slot::NackResponder, NackResponderBuilder::new().build())

@@ -18,6 +18,7 @@ mod network;
 mod peer;
 mod receive;
 mod repair;
+mod round_trip;
 mod send;
 #[cfg(test)]
 mod tests;
