@@ -2120,6 +2120,8 @@ struct trill_sent_track {
     uint64_t video_plis;
     /** Pictures left out to hold the bitrate. */
     uint64_t video_left_out;
+    /** 1 while layers, size or pictures are left out because the machine has not the time to encode them. */
+    uint64_t video_cpu_limited;
 };
 
 /** One track that we receive. Members of the other kind of media are 0. */

@@ -50,6 +50,8 @@ pub struct trill_sent_track {
     pub video_plis: u64,
     /// Pictures left out to hold the bitrate.
     pub video_left_out: u64,
+    /// 1 while layers, size or pictures are left out because the machine has not the time to encode them.
+    pub video_cpu_limited: u64,
 }
 
 /// One track that we receive. Members of the other kind of media are 0.
@@ -209,6 +211,7 @@ impl trill_sent_track {
             packets_unsent: track.network.unsent + audio.dropped + video.dropped,
             video_plis: track.network.key_frame_requests,
             video_left_out: video.left_out,
+            video_cpu_limited: video.cpu_limited,
         }
     }
 }

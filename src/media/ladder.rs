@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 /// Sides as parts of the whole.
-const STEPS: [f64; 5] = [1.0, 0.75, 0.5, 0.375, 0.25];
+pub(super) const STEPS: [f64; 5] = [1.0, 0.75, 0.5, 0.375, 0.25];
 /// Bits a pixel: under the first the next smaller size is taken, from the second on the next larger one.
 const DOWN_BITS: f64 = 0.03;
 const UP_BITS: f64 = 0.045;
@@ -50,7 +50,7 @@ impl SizeLadder {
     }
 }
 
-fn scaled((width, height): (u32, u32), step: usize) -> (u32, u32) {
+pub(super) fn scaled((width, height): (u32, u32), step: usize) -> (u32, u32) {
     let part = |side: u32| ((f64::from(side) * STEPS[step]) as u32).max(2);
     (part(width), part(height))
 }

@@ -6,6 +6,7 @@ pub mod assembly;
 pub mod bandwidth;
 pub mod clock;
 pub mod control;
+pub mod effort;
 pub mod frame;
 pub mod jitter;
 pub mod ladder;

@@ -108,6 +108,9 @@ pub struct Conditions {
     pub wanted: WantedLayers,
     /// Receivers differ: there are several. Otherwise one layer does.
     pub is_group: bool,
+    /// So many of the highest layers are left out for want of time to encode them, as far as another one remains
+    /// ([`super::effort`]).
+    pub fewer_layers: usize,
 }
 
 /// What each layer is to take.
@@ -117,6 +120,10 @@ pub struct Shares {
     pub bps: [u32; MAX_LAYERS],
     /// What those that are wanted would take together. 0 when none is.
     pub demand_bps: u32,
+    /// So many of the highest layers that are wanted are not sent, for whatever reason.
+    pub unsent: usize,
+    /// So many of those for want of time.
+    pub left_out: usize,
 }
 
 impl Shares {
@@ -143,9 +150,10 @@ impl LayerAllocator {
 
     /// `now` does not go backwards.
     pub fn allocate(&mut self, now: Instant, conditions: &Conditions) -> Shares {
-        let enabled = self.enabled(now, conditions);
+        let mut enabled = self.enabled(now, conditions);
+        let left_out = leave_out(&mut enabled, conditions.fewer_layers);
         let rested = self.given_up.is_none_or(|at| now.saturating_duration_since(at) >= BEGIN_AGAIN);
-        let mut shares = Shares::default();
+        let mut shares = Shares { left_out, unsent: left_out, ..Shares::default() };
         let mut left = conditions.bitrate_bps;
         // The layer that was given its share last, and whether a higher one is wanted that does not fit.
         let (mut top, mut is_short) = (None, false);
@@ -158,6 +166,7 @@ impl LayerAllocator {
                     self.given_up = Some(now);
                 }
                 is_short = true;
+                shares.unsent += 1;
                 continue;
             }
             self.sent[index] = true;
@@ -196,6 +205,14 @@ impl LayerAllocator {
     }
 }
 
+/// Takes out so many of the highest, but not the last. How many there were.
+fn leave_out(enabled: &mut [bool; MAX_LAYERS], most: usize) -> usize {
+    let count = enabled.iter().filter(|enabled| **enabled).count();
+    let left_out = most.min(count.saturating_sub(1));
+    enabled.iter_mut().rev().filter(|enabled| **enabled).take(left_out).for_each(|enabled| *enabled = false);
+    left_out
+}
+
 #[cfg(test)]
 #[allow(clippy::disallowed_methods, reason = "virtual time needs a zero")]
 mod tests {
@@ -211,7 +228,7 @@ mod tests {
     }
 
     fn group(bitrate_bps: u32) -> Conditions {
-        Conditions { full: HD, bitrate_bps, wanted: WantedLayers::ALL, is_group: true }
+        Conditions { full: HD, bitrate_bps, wanted: WantedLayers::ALL, is_group: true, fewer_layers: 0 }
     }
 
     fn wanted(low: bool, medium: bool, high: bool) -> WantedLayers {
@@ -270,7 +287,7 @@ mod tests {
         let (mut allocator, start) = (hd(), Instant::now());
         let pair = Conditions { is_group: false, ..group(2_000_000) };
         let mut at = |second, conditions: &Conditions| allocator.allocate(start + SECOND * second, conditions);
-        assert_eq!(at(0, &pair), Shares { bps: [0, 0, FULL_BPS], demand_bps: FULL_BPS });
+        assert_eq!(at(0, &pair), Shares { bps: [0, 0, FULL_BPS], demand_bps: FULL_BPS, ..Shares::default() });
         assert_eq!(at(1, &Conditions { wanted: wanted(true, false, false), ..pair }).bps, [150_000, 0, 0]);
         assert_eq!(at(2, &Conditions { wanted: wanted(true, true, false), ..pair }).bps, [0, 450_000, 0]);
         assert_eq!(at(3, &group(2_000_000)).bps, [150_000, 450_000, 1_400_000]);
@@ -280,11 +297,26 @@ mod tests {
     }
 
     #[test]
+    fn for_want_of_time_the_highest_layers_are_left_out_and_one_remains() {
+        let at = |fewer_layers, conditions| hd().allocate(Instant::now(), &Conditions { fewer_layers, ..conditions });
+        let less = at(1, group(3_000_000));
+        assert_eq!((less.bps, less.demand_bps, less.left_out), ([150_000, 450_000, 0], 600_000, 1));
+        assert_eq!(at(2, group(3_000_000)).bps, [150_000, 0, 0]);
+        assert_eq!(at(9, group(3_000_000)).bps, [150_000, 0, 0]);
+        let pair = at(1, Conditions { is_group: false, ..group(3_000_000) });
+        assert_eq!((pair.bps, pair.left_out), ([0, 0, FULL_BPS], 0));
+        assert_eq!((at(0, group(500_000)).unsent, at(1, group(200_000)).unsent), (1, 2));
+    }
+
+    #[test]
     fn nobody_gets_nothing_and_layers_that_nobody_wants_are_not_sent() {
         let shares = |wanted| hd().allocate(Instant::now(), &Conditions { wanted, ..group(3_000_000) });
         assert_eq!(shares(wanted(false, false, false)), Shares::default());
         assert_eq!(shares(wanted(true, true, false)).bps, [150_000, 450_000, 0]);
-        assert_eq!(shares(wanted(true, false, true)), Shares { bps: [150_000, 0, FULL_BPS], demand_bps: 1_650_000 });
+        assert_eq!(
+            shares(wanted(true, false, true)),
+            Shares { bps: [150_000, 0, FULL_BPS], demand_bps: 1_650_000, ..Shares::default() }
+        );
         let mut plain = LayerAllocator::new(layers_of((320, 180), 300_000));
         let mut is_sent = |wanted| plain.allocate(Instant::now(), &Conditions { wanted, ..group(300_000) }).bps[0] > 0;
         assert!(is_sent(wanted(false, false, true)) && is_sent(wanted(true, false, false)));

@@ -103,6 +103,9 @@ stats! {
         millifps,
         /// What scaling and encoding take, smoothed, in microseconds.
         encode_us,
+        /// 1 while layers, size or pictures are left out because the machine has not the time to encode them: WebRTC's
+        /// `qualityLimitationReason` is `cpu` then.
+        cpu_limited,
         /// 1 when the source is over.
         ended,
     }

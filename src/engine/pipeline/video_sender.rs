@@ -8,6 +8,7 @@ use crate::base::{Error, ErrorCode, Result};
 use crate::device::{Next, VideoSource};
 use crate::media::clock::RtpClock;
 use crate::media::control::SendControl;
+use crate::media::effort::EffortLadder;
 use crate::media::frame::{MAX_VIDEO_SIDE, Rotation, VideoFrame};
 use crate::media::scale::{Scaler, fit_within};
 use crate::media::simulcast::{Conditions, Layer, LayerAllocator};
@@ -20,8 +21,9 @@ const MUTED_POLL: Duration = Duration::from_millis(10);
 /// A source whose timestamps run so far from real time is taken to have begun anew.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(200);
 
-/// What is sent at most; the source's pictures are brought within it, and are smaller where the bitrate is too low for
-/// their size ([`SizeLadder`]).
+/// What is sent at most; the source's pictures are brought within it. They are smaller where the bitrate is too low for
+/// their size ([`SizeLadder`](crate::media::ladder::SizeLadder)), and less is sent where the machine is too slow
+/// ([`EffortLadder`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct VideoSenderSettings {
     /// In pixels; the proportions stay.
@@ -96,6 +98,7 @@ impl VideoSender {
             settings,
             control,
             allocator: LayerAllocator::new(plan.clone()),
+            effort: EffortLadder::new(settings.max_fps),
             plan,
             layers,
             upright: VideoFrame::black(2, 2)?,
@@ -137,6 +140,7 @@ struct Pipeline {
     settings: VideoSenderSettings,
     control: Arc<SendControl>,
     allocator: LayerAllocator,
+    effort: EffortLadder,
     plan: Vec<Layer>,
     /// Lowest first.
     layers: Vec<VideoLayer>,
@@ -190,6 +194,7 @@ impl Pipeline {
         let time = self.media_time(frame.timestamp, now);
         // A quarter of a frame's time is left for sources that are not quite even.
         let apart = Duration::from_secs(3) / (4 * self.settings.max_fps);
+        let apart = self.effort.apart().map_or(apart, |fewer| fewer.max(apart));
         if self.last_time.is_some_and(|last| time < last + apart) {
             return Ok(true);
         }
@@ -206,6 +211,7 @@ impl Pipeline {
         };
         let most = (self.settings.max_width, self.settings.max_height);
         let full = fit_within((source.width(), source.height()), most);
+        let effort = self.effort.begin(now, frame.timestamp);
         let shares = self.allocator.allocate(
             now,
             &Conditions {
@@ -213,8 +219,10 @@ impl Pipeline {
                 bitrate_bps: self.control.bitrate_bps(),
                 wanted: self.control.wanted(),
                 is_group: self.control.is_group(),
+                fewer_layers: effort.fewer_layers,
             },
         );
+        set(&self.stats.cpu_limited, effort.is_limited(shares.left_out).into());
         if shares.demand_bps > 0 {
             self.control.set_max_bitrate(shares.demand_bps);
         }
@@ -234,7 +242,7 @@ impl Pipeline {
             layer.follow_bitrate(shares.bps[index], plan.bitrate_bps)?;
             if layer.is_sent() {
                 let larger = larger.first().filter(|larger| larger.is_sent());
-                layer.scale(&picture, plan.size(full), larger, &mut self.scaler)?;
+                layer.scale(&picture, effort.size(plan.size(full)), larger, &mut self.scaler)?;
             }
         }
         let mut took = now.elapsed();
@@ -253,6 +261,8 @@ impl Pipeline {
             // Nobody wants it.
             return Ok(true);
         }
+        let sent = self.plan.iter().zip(shares.bps).filter(|(_, bps)| *bps > 0);
+        self.effort.encoded(took, shares.unsent, sent.map(|(layer, _)| layer.size(full)));
         smooth(&self.stats.encode_us, took.as_micros() as u64);
         let Some((width, height)) = best else {
             add(&self.stats.left_out, 1);

@@ -8,6 +8,9 @@ use str0m::rtp::Ssrc;
 /// A layer that sent nothing for this long is not sent at present: the publisher's encoder turns layers off at will.
 const ALIVE: Duration = Duration::from_millis(1500);
 
+/// The same where others of the track go on: it is no matter of the network. Who watches it stands still meanwhile.
+const ALIVE_BESIDE: Duration = Duration::from_millis(700);
+
 /// A publisher has at most this many; more SSRCs than that on one track are not looked at.
 const MAX_LAYERS: usize = 6;
 
@@ -143,7 +146,11 @@ impl Layers {
     }
 
     fn alive(&self, now: Instant) -> impl Iterator<Item = &Layer> {
-        self.layers.iter().filter(move |layer| now.saturating_duration_since(layer.last_packet) < ALIVE)
+        let latest = self.layers.iter().map(|layer| layer.last_packet).max();
+        self.layers.iter().filter(move |layer| {
+            let beside = latest.map_or(Duration::ZERO, |latest| latest.duration_since(layer.last_packet));
+            now.saturating_duration_since(layer.last_packet) < ALIVE && beside < ALIVE_BESIDE
+        })
     }
 
     /// The stream to forward to somebody who is to get no more than each rank: the best one alive that is not above it,

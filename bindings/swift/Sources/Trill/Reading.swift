@@ -203,7 +203,8 @@ extension SentTrack {
             packetsNacked: track.packets_nacked,
             packetsUnsent: track.packets_unsent,
             videoPLIs: track.video_plis,
-            videoLeftOut: track.video_left_out
+            videoLeftOut: track.video_left_out,
+            videoCPULimited: track.video_cpu_limited != 0
         )
     }
 }

@@ -51,6 +51,8 @@ public struct SentTrack: Sendable, Hashable {
     public let videoPLIs: UInt64
     /// Pictures left out to hold the bitrate.
     public let videoLeftOut: UInt64
+    /// Layers, size or pictures are left out because the machine has not the time to encode them.
+    public let videoCPULimited: Bool
 }
 
 /// One track that we receive.

@@ -18,6 +18,8 @@ struct Camera {
     mid: Mid,
     frame: u64,
     sequences: [u64; 3],
+    /// So many of its layers are sent, the lowest ones.
+    layers: usize,
 }
 
 impl Camera {
@@ -32,14 +34,14 @@ impl Camera {
         };
         let layers: Vec<_> = layers.map(layer).collect();
         let mid = net.publish_layers(client, TrackSource::Camera, &layers);
-        Self { client, mid, frame: 0, sequences: [1000; 3] }
+        Self { client, mid, frame: 0, sequences: [1000; 3], layers: 3 }
     }
 
     /// Sends pictures of all layers, key frames where they are asked for.
     fn run(&mut self, net: &mut Net, time: Duration) {
         let end = net.now + time;
         while net.now < end {
-            for (index, (rid, _, _, packets)) in LAYERS.iter().enumerate() {
+            for (index, (rid, _, _, packets)) in LAYERS.iter().enumerate().take(self.layers) {
                 let rid = Rid::from(*rid);
                 let due = &mut net.clients[self.client].key_frames_due;
                 let key_frame = due.remove(&Some(rid)) || self.frame == 0;
@@ -171,6 +173,35 @@ fn a_small_window_gets_a_small_picture_and_the_publisher_learns_what_nobody_want
     net.signal(ben, Request::TrackSetting(hide));
     camera.run(&mut net, SECOND * 6);
     assert_eq!(told(&net), [1, 3, 0], "nobody looks");
+}
+
+#[test]
+fn who_watches_a_layer_that_its_publisher_gives_up_gets_the_next_lower_one_within_a_second_and_goes_back() {
+    let (mut net, mut camera, viewers) = watched(&["ben", "carl"]);
+    let [ben, carl] = viewers[..] else { unreachable!() };
+    camera.run(&mut net, SECOND * 4);
+    net.signal(carl, settings(track_sid(&net, carl, "anna"), 300, 200));
+    camera.run(&mut net, SECOND);
+    camera.layers = 2;
+    camera.run(&mut net, SECOND);
+    let _ = (layers_of(&mut net, ben), layers_of(&mut net, carl));
+    camera.run(&mut net, SECOND);
+    let [lower, lowest] = [ben, carl].map(|viewer| layers_of(&mut net, viewer));
+    assert!(lower[1] >= 87 && lower[0] + lower[2] == 0, "all of the middle one: {lower:?}");
+    assert!(lowest[0] >= 29 && lowest[1] + lowest[2] == 0, "as before: {lowest:?}");
+    let paused = |net: &Net| {
+        net.clients[ben].heard(|message| matches!(message, Response::StreamStateUpdate(_)).then_some(())).len()
+    };
+    assert_eq!(paused(&net), 0, "nothing is paused");
+
+    camera.layers = 3;
+    // It begins with a key frame, as the engine's layers do.
+    net.clients[camera.client].key_frames_due.insert(Some("f".into()));
+    camera.run(&mut net, SECOND);
+    layers_of(&mut net, ben);
+    camera.run(&mut net, SECOND);
+    let back = layers_of(&mut net, ben);
+    assert!(back[2] >= 232 && back[0] + back[1] == 0, "all of the best: {back:?}");
 }
 
 #[test]

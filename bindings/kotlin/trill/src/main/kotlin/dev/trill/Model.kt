@@ -234,6 +234,8 @@ data class SentTrack(
     val videoPlis: Long,
     /** Pictures left out to hold the bitrate. */
     val videoLeftOut: Long,
+    /** Layers, size or pictures are left out because the machine has not the time to encode them. */
+    val videoCpuLimited: Boolean,
 )
 
 /** One track that we receive. */

@@ -221,6 +221,7 @@ private fun sentTrack(it: SentTrackStruct) = SentTrack(
     packetsUnsent = it.packets_unsent,
     videoPlis = it.video_plis,
     videoLeftOut = it.video_left_out,
+    videoCpuLimited = it.video_cpu_limited != 0L,
 )
 
 private fun receivedTrack(it: ReceivedTrackStruct) = ReceivedTrack(

@@ -359,6 +359,7 @@ internal class AudioFrameStruct(pointer: Pointer?) : Struct(pointer) {
     "source", "muted", "packets", "bytes", "packets_lost", "loss_percent", "jitter_us", "round_trip_us",
     "audio_minus_dbov", "video_frames", "video_key_frames", "video_width", "video_height", "video_millifps",
     "video_encode_us", "packets_nacked", "packets_unsent", "video_plis", "video_left_out",
+    "video_cpu_limited",
 )
 internal class SentTrackStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var source = 0
@@ -380,6 +381,7 @@ internal class SentTrackStruct(pointer: Pointer?) : Struct(pointer) {
     @JvmField var packets_unsent = 0L
     @JvmField var video_plis = 0L
     @JvmField var video_left_out = 0L
+    @JvmField var video_cpu_limited = 0L
 }
 
 @Structure.FieldOrder(
