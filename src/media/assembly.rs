@@ -2,7 +2,8 @@
 //!
 //! A frame is given out when all its packets are there and every frame before it was given out, so the decoder never
 //! sees a frame whose reference is missing. A hole is left open in case the packet is repaired (NACK, RFC 4585); after a while
-//! the assembler asks for a key frame as well, and goes on with what comes first. Time comes in as arguments.
+//! the assembler asks for a key frame as well, and goes on with what comes first. Where the stream has temporal layers and nothing of the
+//! lowest is missing, it goes on without what was lost, and asks for nothing. Time comes in as arguments.
 
 use super::clock::{RtpClock, SequenceUnwrapper, TimestampUnwrapper};
 use super::rtp::ReceivedPacket;
@@ -53,10 +54,23 @@ struct Slot {
     sequence: i64,
     time: i64,
     key: bool,
+    /// Where the frame stands that it begins, in a stream with temporal layers.
+    layer: Option<Layer>,
     marker: bool,
     arrival: Instant,
     /// The piece of the frame; empty for padding.
     piece: Bytes,
+}
+
+/// A frame's temporal layer (RFC 7741, section 4.2).
+#[derive(Clone, Copy)]
+struct Layer {
+    /// 0 is the lowest. No frame refers to one of a layer above its own.
+    id: u8,
+    /// It refers to the lowest layer alone.
+    sync: bool,
+    /// Counts the frames of the lowest layer (TL0PICIDX).
+    lowest: u8,
 }
 
 /// See the module's text.
@@ -75,6 +89,10 @@ pub struct FrameAssembler {
     hole_since: Option<Instant>,
     /// The hole was not repaired in time.
     stands: bool,
+    /// TL0PICIDX of the last frame.
+    lowest: Option<u8>,
+    /// The highest temporal layer of which nothing is missing that its next frames may refer to.
+    intact: u8,
     last_request: Option<Instant>,
     /// Packets up to this one were given up.
     abandoned: i64,
@@ -95,6 +113,8 @@ impl Default for FrameAssembler {
             newest: None,
             hole_since: None,
             stands: false,
+            lowest: None,
+            intact: u8::MAX,
             last_request: None,
             abandoned: i64::MIN,
             frame: Vec::new(),
@@ -127,8 +147,10 @@ impl FrameAssembler {
             return;
         }
         let begins = descriptor.begins_frame() && !piece.is_empty();
-        let slot =
-            Slot { sequence, time, key: begins && vp8::is_key_frame(&piece), marker: packet.marker, arrival, piece };
+        let key = begins && vp8::is_key_frame(&piece);
+        let layer = descriptor.temporal_layer.zip(descriptor.tl0_pic_idx).filter(|_| begins);
+        let layer = layer.map(|(id, lowest)| Layer { id, sync: descriptor.layer_sync, lowest });
+        let slot = Slot { sequence, time, key, layer, marker: packet.marker, arrival, piece };
         if self.slot(sequence).is_some() {
             self.stats.duplicate += 1;
             return;
@@ -140,14 +162,20 @@ impl FrameAssembler {
     /// The next whole frame, if there is one. Call it after each packet, and at [`Self::next_timeout`], until it
     /// gives nothing more.
     pub fn poll(&mut self, now: Instant) -> Option<EncodedPicture<'_>> {
-        let (first, last) = match self.next {
-            Some(next) => match self.whole_from(next) {
-                Some(last) => (next, last),
-                None => self.bridge(next, now)?,
-            },
-            None => self.whole_key_frame()?,
-        };
-        Some(self.give(first, last, now))
+        loop {
+            let (first, last) = match self.next {
+                Some(next) => match self.whole_from(next) {
+                    Some(last) => (next, last),
+                    None => self.bridge(next, now)?,
+                },
+                None => self.whole_key_frame()?,
+            };
+            if self.is_decodable(first, last) {
+                return Some(self.give(first, last, now));
+            }
+            (first..=last).for_each(|at| self.slots[index(at)] = None);
+            self.go_on(last + 1);
+        }
     }
 
     /// True when a key frame should be asked for now: at the start, and when a hole was not repaired in time. Then
@@ -204,7 +232,12 @@ impl FrameAssembler {
         }
         let since = *self.hole_since.get_or_insert(now);
         let waited = now.saturating_duration_since(since) >= REPAIR_WAIT;
-        if !self.stands && (waited || self.hole() > REPAIRABLE) {
+        let is_given_up = self.stands || waited || self.hole() > REPAIRABLE;
+        if is_given_up && let Some(found) = self.whole_next_lowest() {
+            self.intact = 0;
+            return Some(found);
+        }
+        if is_given_up && !self.stands {
             tracing::debug!(first = next, newest, "a hole in the video was not repaired");
             self.stands = true;
             self.stats.freezes += 1;
@@ -224,9 +257,20 @@ impl FrameAssembler {
 
     /// The oldest whole key frame held.
     fn whole_key_frame(&self) -> Option<(i64, i64)> {
+        self.whole(|slot| slot.key)
+    }
+
+    /// The frame of the lowest temporal layer after the last one of it: it refers to nothing later.
+    fn whole_next_lowest(&self) -> Option<(i64, i64)> {
+        let next = self.lowest?.wrapping_add(1);
+        self.whole(|slot| slot.layer.is_some_and(|layer| layer.id == 0 && layer.lowest == next))
+    }
+
+    /// The oldest whole frame held whose first packet is like that.
+    fn whole(&self, begins: impl Fn(&Slot) -> bool) -> Option<(i64, i64)> {
         let newest = self.newest?;
         let from = self.next.unwrap_or(self.abandoned).max(newest - CAPACITY as i64 + 1);
-        (from..=newest).filter(|&at| self.slot(at).is_some_and(|slot| slot.key)).find_map(|first| {
+        (from..=newest).filter(|&at| self.slot(at).is_some_and(&begins)).find_map(|first| {
             let time = self.slot(first)?.time;
             (first..=newest)
                 .map_while(|at| self.slot(at).filter(|slot| slot.time == time))
@@ -262,10 +306,7 @@ impl FrameAssembler {
             }
         }
         let (key, time, complete) = picture;
-        self.next = Some(last + 1);
-        self.scanned = last + 1;
-        self.hole_since = None;
-        self.stands = false;
+        self.go_on(last + 1);
         self.last_time = Some(time);
         self.stats.frames += 1;
         self.stats.key_frames += u64::from(key);
@@ -277,6 +318,30 @@ impl FrameAssembler {
             rtp_timestamp: time as u32,
             complete: complete.unwrap_or(now),
         }
+    }
+
+    fn go_on(&mut self, next: i64) {
+        self.next = Some(next);
+        self.scanned = next;
+        self.hole_since = None;
+        self.stands = false;
+    }
+
+    /// Nothing that a whole frame refers to was lost. Those of an upper temporal layer after a loss in it are left out until one refers
+    /// to the lowest alone.
+    fn is_decodable(&mut self, first: i64, last: i64) -> bool {
+        let mut slots = (first..=last).filter_map(|at| self.slot(at));
+        let Some(begin) = slots.find(|slot| slot.key || slot.layer.is_some()) else { return true };
+        let (key, layer) = (begin.key, begin.layer);
+        if key {
+            self.intact = u8::MAX;
+        }
+        self.lowest = layer.map(|layer| layer.lowest);
+        let Some(layer) = layer else { return true };
+        if layer.sync && layer.id == self.intact.saturating_add(1) {
+            self.intact = layer.id;
+        }
+        layer.id <= self.intact
     }
 
     fn freeze(&mut self) {

@@ -23,6 +23,26 @@ fn packets(frames: u32, key_every: u32, start: Instant) -> Vec<ReceivedPacket> {
     out
 }
 
+/// The same with temporal layers: every second frame in the upper one, which begins anew every eighth.
+fn layered_packets(frames: u32, start: Instant) -> Vec<ReceivedPacket> {
+    let layered = |mut received: ReceivedPacket| {
+        let frame = number(&received);
+        let (id, sync) = ((frame % 2) as u8, u8::from(frame % 8 == 1));
+        let mut payload = received.packet.payload.to_vec();
+        // X: I alone becomes I, L and T; TL0PICIDX, TID and Y go behind the picture id.
+        payload[1] = 0xe0;
+        payload.splice(4..4, [(frame / 2) as u8, id << 6 | sync << 5]);
+        received.packet.payload = payload.into();
+        received
+    };
+    packets(frames, 1000, start).into_iter().map(layered).collect()
+}
+
+/// Of the frame that a packet is of.
+fn number(received: &ReceivedPacket) -> u32 {
+    received.packet.timestamp.wrapping_sub(u32::MAX - 5000) / 3000
+}
+
 /// Gives the packets in, in their order, and collects the numbers of the frames that come out.
 fn feed(assembler: &mut FrameAssembler, packets: impl IntoIterator<Item = ReceivedPacket>) -> (Vec<u8>, u32) {
     let (mut frames, mut requests) = (Vec::new(), 0);
@@ -118,6 +138,53 @@ fn after_an_outage_a_key_frame_is_asked_for_with_the_first_packet() {
     feed(&mut assembler, all.iter().filter(|received| received.arrival < before).cloned());
     let (_, requests) = feed(&mut assembler, all.iter().find(|received| received.arrival >= behind).cloned());
     assert_eq!(requests, 1);
+}
+
+/// Without the second packet of a frame.
+fn with_hole_in(frame: u32, packets: Vec<ReceivedPacket>) -> Vec<ReceivedPacket> {
+    let lost = packets.iter().position(|received| number(received) == frame).unwrap() + 1;
+    packets.into_iter().enumerate().filter(|(n, _)| *n != lost).map(|(_, received)| received).collect()
+}
+
+#[test]
+fn a_hole_in_an_upper_temporal_layer_costs_no_more_than_what_refers_to_it() {
+    let mut assembler = FrameAssembler::default();
+    let (frames, requests) = feed(&mut assembler, with_hole_in(11, layered_packets(60, Instant::now())));
+    let expected: Vec<u8> = (0..60).filter(|frame| ![11, 13, 15].contains(frame)).collect();
+    assert_eq!(frames, expected, "what comes after it in its layer, until that begins anew");
+    assert_eq!((requests, assembler.stats().freezes, assembler.stats().key_frames), (0, 0, 1));
+}
+
+#[test]
+fn a_hole_in_the_lowest_temporal_layer_needs_a_key_frame() {
+    let mut assembler = FrameAssembler::default();
+    let (frames, requests) = feed(&mut assembler, with_hole_in(10, layered_packets(60, Instant::now())));
+    assert_eq!(frames, (0..10).collect::<Vec<u8>>());
+    assert!(requests > 0 && assembler.stats().freezes == 1);
+}
+
+#[test]
+fn an_upper_temporal_layer_may_vanish_and_come_back() {
+    // As a server does it: numbers run on, and one packet of a frame that was left out comes without contents.
+    let (mut sequence, mut out) = (100u16, Vec::new());
+    for mut received in layered_packets(120, Instant::now()) {
+        let layer = Descriptor::parse(&received.packet.payload).unwrap().0;
+        let frame = number(&received);
+        if layer.temporal_layer == Some(1) && (20..81).contains(&frame) {
+            if frame % 8 != 3 || !received.packet.marker {
+                continue;
+            }
+            (received.packet.payload, received.packet.marker) = (Bytes::new(), false);
+        }
+        received.packet.sequence = sequence;
+        sequence = sequence.wrapping_add(1);
+        out.push(received);
+    }
+    let mut assembler = FrameAssembler::default();
+    let (frames, requests) = feed(&mut assembler, out);
+    let expected: Vec<u8> = (0..120).filter(|frame| frame % 2 == 0 || !(20..81).contains(frame)).collect();
+    assert_eq!((frames, requests), (expected, 0));
+    assert_eq!((assembler.stats().freezes, assembler.stats().lost), (0, 0));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The simulcast layers of a published track: which exist, which are alive, and which one a subscriber should get.
 
+use super::forward::ALL_LAYERS;
 use livekit_protocol::{UpdateTrackSettings, VideoLayer, VideoQuality};
 use std::time::{Duration, Instant};
 use str0m::media::Rid;
@@ -14,11 +15,15 @@ const ALIVE_BESIDE: Duration = Duration::from_millis(700);
 /// A publisher has at most this many; more SSRCs than that on one track are not looked at.
 const MAX_LAYERS: usize = 6;
 
-/// A layer is large enough for a request when it has this share of the wanted width, in percent: sizes are rounded.
+/// A layer is large enough for a request when it has this share of the wanted width, or of the pictures a second, in percent: sizes
+/// are rounded.
 const LARGE_ENOUGH: u32 = 90;
 
 /// Over how long a layer's rate is measured.
 const RATE_WINDOW: Duration = Duration::from_millis(400);
+
+/// Temporal layers of a stream; what is above counts as the highest.
+const TEMPORAL_LAYERS: usize = 3;
 
 /// What RTP, SRTP, UDP and IP add to a payload, in bytes.
 const OVERHEAD: usize = 60;
@@ -62,7 +67,23 @@ struct Layer {
     ssrc: Ssrc,
     rank: usize,
     last_packet: Instant,
+    /// Bits.
     rate: Rate,
+    pictures: Rate,
+    /// Bits of the temporal layers up to each, but for the highest.
+    below: [Rate; TEMPORAL_LAYERS - 1],
+    /// When each temporal layer brought something.
+    seen: [Option<Instant>; TEMPORAL_LAYERS],
+}
+
+/// A packet of a layer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Received {
+    /// Of its payload.
+    pub bytes: usize,
+    /// The temporal layer of its picture.
+    pub layer: u8,
+    pub begins_picture: bool,
 }
 
 /// A layer that is sent at present.
@@ -70,32 +91,34 @@ struct Layer {
 pub(super) struct Rung {
     pub ssrc: Ssrc,
     pub rank: usize,
+    /// The highest temporal layer that is wanted of it.
+    pub temporal: u8,
     /// Bits a second.
     pub rate: u64,
 }
 
-/// What comes in, in bits a second: the mean of the last two windows or so.
-#[derive(Debug)]
+/// What comes in a second: the mean of the last two windows or so.
+#[derive(Clone, Copy, Debug)]
 struct Rate {
     since: Instant,
-    bytes: usize,
+    amount: usize,
     measured: Option<u64>,
 }
 
 impl Rate {
     fn new(now: Instant) -> Self {
-        Self { since: now, bytes: 0, measured: None }
+        Self { since: now, amount: 0, measured: None }
     }
 
-    fn received(&mut self, now: Instant, bytes: usize) {
+    fn received(&mut self, now: Instant, amount: usize) {
         let passed = now.saturating_duration_since(self.since);
         if passed >= RATE_WINDOW {
-            let rate = (self.bytes as f64 * 8.0 / passed.as_secs_f64()) as u64;
+            let rate = (self.amount as f64 / passed.as_secs_f64()) as u64;
             // After a gap the old figure says nothing.
             let before = self.measured.filter(|_| passed < ALIVE);
-            *self = Self { since: now, bytes: 0, measured: Some(before.map_or(rate, |before| before.midpoint(rate))) };
+            *self = Self { since: now, amount: 0, measured: Some(before.map_or(rate, |before| before.midpoint(rate))) };
         }
-        self.bytes += bytes;
+        self.amount += amount;
     }
 }
 
@@ -105,20 +128,20 @@ impl Layers {
         Self { layers: Vec::new(), announced: announced.iter().take(MAX_LAYERS).cloned().collect() }
     }
 
-    /// A packet came in, with a payload of so many bytes.
-    pub fn received(&mut self, now: Instant, rid: Option<Rid>, ssrc: Ssrc, bytes: usize) {
+    /// A packet came in.
+    pub fn received(&mut self, now: Instant, rid: Option<Rid>, ssrc: Ssrc, packet: Received) {
         let known = self.layers.iter().position(|layer| layer.rid == rid);
         let index = known.or_else(|| {
             (self.layers.len() < MAX_LAYERS).then(|| {
                 let rank = rid.map_or(0, |rid| rank(&rid, self.layers.len()));
-                self.layers.push(Layer { rid, ssrc, rank, last_packet: now, rate: Rate::new(now) });
+                self.layers.push(Layer::new(now, rid, ssrc, rank));
                 self.layers.sort_by_key(|layer| layer.rank);
                 self.layers.iter().position(|layer| layer.rid == rid).unwrap_or(0)
             })
         });
         if let Some(layer) = index.and_then(|index| self.layers.get_mut(index)) {
-            (layer.ssrc, layer.last_packet) = (ssrc, now);
-            layer.rate.received(now, bytes + OVERHEAD);
+            layer.ssrc = ssrc;
+            layer.received(now, packet);
         }
     }
 
@@ -167,14 +190,11 @@ impl Layers {
         Picks(picks)
     }
 
-    /// The layers alive that somebody with that wish may get, lowest first.
-    pub fn rungs(&self, now: Instant, wish: Wish) -> Vec<Rung> {
+    /// The layers alive that somebody with that wish may get, lowest first. `fps` is how many pictures a second are wanted, or 0.
+    pub fn rungs(&self, now: Instant, wish: Wish, fps: u32) -> Vec<Rung> {
         let ceiling = self.ceiling(wish);
-        let rung = |(index, layer): (usize, &Layer)| Rung {
-            ssrc: layer.ssrc,
-            rank: layer.rank,
-            rate: layer.rate.measured.unwrap_or(ASSUMED_RATES[index.min(ASSUMED_RATES.len() - 1)]),
-        };
+        let rung =
+            |(index, layer): (usize, &Layer)| layer.rung(now, ASSUMED_RATES[index.min(ASSUMED_RATES.len() - 1)], fps);
         let all: Vec<Rung> = self.alive(now).enumerate().map(rung).collect();
         let within = all.iter().filter(|rung| rung.rank <= ceiling).count().max(1);
         all.into_iter().take(within).collect()
@@ -195,6 +215,37 @@ impl Layers {
                 ranks.min().unwrap_or(usize::MAX)
             }
         }
+    }
+}
+
+impl Layer {
+    fn new(now: Instant, rid: Option<Rid>, ssrc: Ssrc, rank: usize) -> Self {
+        let rate = Rate::new(now);
+        let (below, seen) = ([rate; TEMPORAL_LAYERS - 1], [None; TEMPORAL_LAYERS]);
+        Self { rid, ssrc, rank, last_packet: now, rate, pictures: rate, below, seen }
+    }
+
+    fn received(&mut self, now: Instant, packet: Received) {
+        let (bits, layer) = ((packet.bytes + OVERHEAD) * 8, usize::from(packet.layer).min(TEMPORAL_LAYERS - 1));
+        self.last_packet = now;
+        self.seen[layer] = Some(now);
+        self.rate.received(now, bits);
+        self.pictures.received(now, usize::from(packet.begins_picture));
+        self.below.iter_mut().skip(layer).for_each(|rate| rate.received(now, bits));
+    }
+
+    /// With no more temporal layers than so many pictures a second need: each doubles them. 0: with all.
+    fn rung(&self, now: Instant, assumed: u64, fps: u32) -> Rung {
+        let rate = self.rate.measured.unwrap_or(assumed);
+        let all = Rung { ssrc: self.ssrc, rank: self.rank, temporal: ALL_LAYERS, rate };
+        let is_present = |at: &Option<Instant>| at.is_some_and(|at| now.saturating_duration_since(at) < ALIVE);
+        let highest = self.seen.iter().rposition(is_present).unwrap_or(0);
+        let Some(pictures) = self.pictures.measured.filter(|_| fps > 0) else { return all };
+        let is_enough =
+            |temporal: &usize| (pictures >> (highest - temporal)) * 100 >= u64::from(fps) * u64::from(LARGE_ENOUGH);
+        let enough = (0..highest).find(is_enough);
+        let fewer = enough.and_then(|temporal| Some((temporal, self.below.get(temporal)?.measured?)));
+        fewer.map_or(all, |(temporal, rate)| Rung { temporal: temporal as u8, rate, ..all })
     }
 }
 
@@ -230,6 +281,10 @@ mod tests {
     const H: u32 = 2;
     const F: u32 = 3;
 
+    fn packet(bytes: usize) -> Received {
+        Received { bytes, layer: 0, begins_picture: true }
+    }
+
     fn simulcast(now: Instant) -> Layers {
         let layer = |quality: VideoQuality, width, height| VideoLayer {
             quality: quality as i32,
@@ -242,28 +297,50 @@ mod tests {
             layer(VideoQuality::Medium, 640, 360),
             layer(VideoQuality::High, 1280, 720),
         ]);
-        layers.received(now, Some("f".into()), F.into(), 1000);
-        layers.received(now, Some("q".into()), Q.into(), 1000);
-        layers.received(now, Some("h".into()), H.into(), 1000);
+        layers.received(now, Some("f".into()), F.into(), packet(1000));
+        layers.received(now, Some("q".into()), Q.into(), packet(1000));
+        layers.received(now, Some("h".into()), H.into(), packet(1000));
         layers
     }
 
     /// What somebody gets whose connection carries everything.
     fn choose(layers: &Layers, now: Instant, wish: Wish) -> Option<Ssrc> {
-        layers.picks(now).up_to(layers.rungs(now, wish).last().map_or(0, |rung| rung.rank))
+        layers.picks(now).up_to(layers.rungs(now, wish, 0).last().map_or(0, |rung| rung.rank))
     }
 
     #[test]
     fn a_layers_rate_is_measured() {
         let start = Instant::now();
         let mut layers = simulcast(start);
-        assert_eq!(layers.rungs(start, Wish::Best).iter().map(|rung| rung.rate).collect::<Vec<_>>(), ASSUMED_RATES);
-        for packet in 1..200u32 {
-            layers.received(start + Duration::from_millis(10) * packet, Some("h".into()), H.into(), 1000 - OVERHEAD);
+        assert_eq!(layers.rungs(start, Wish::Best, 0).iter().map(|rung| rung.rate).collect::<Vec<_>>(), ASSUMED_RATES);
+        for n in 1..200u32 {
+            layers.received(start + Duration::from_millis(10) * n, Some("h".into()), H.into(), packet(1000 - OVERHEAD));
         }
-        let rung = layers.rungs(start + Duration::from_secs(2), Wish::Best)[0];
+        let rung = layers.rungs(start + Duration::from_secs(2), Wish::Best, 0)[0];
         assert_eq!((rung.ssrc, rung.rank), (H.into(), 1), "the others are not sent any more");
         assert!(rung.rate.abs_diff(800_000) < 30_000, "{}", rung.rate);
+    }
+
+    #[test]
+    fn who_wants_few_pictures_gets_the_temporal_layers_that_have_them() {
+        let start = Instant::now();
+        let mut layers = simulcast(start);
+        for picture in 1..100u32 {
+            let at = start + Duration::from_micros(33_333) * picture;
+            layers.received(at, Some("q".into()), Q.into(), packet(500 - OVERHEAD));
+            let layer = [0, 2, 1, 2][picture as usize % 4];
+            let bytes = if layer == 0 { 4000 } else { 1000 } - OVERHEAD;
+            layers.received(at, Some("h".into()), H.into(), Received { bytes, layer, begins_picture: true });
+        }
+        let now = start + Duration::from_micros(3_300_000);
+        let best = |fps| layers.rungs(now, Wish::Best, fps)[1];
+        let temporal = |fps| best(fps).temporal;
+        assert_eq!([0, 30, 17, 15, 8, 7, 1].map(temporal), [ALL_LAYERS, ALL_LAYERS, ALL_LAYERS, 1, 1, 0, 0]);
+        for (fps, kbps) in [(0, 420u64), (15, 300), (7, 240)] {
+            assert!(best(fps).rate.abs_diff(kbps * 1000) < 30_000, "{:?}", best(fps));
+        }
+        assert_eq!(layers.rungs(now, Wish::Best, 15)[0].temporal, ALL_LAYERS, "it has no temporal layers");
+        assert_eq!(layers.rungs(now, Wish::Best, u32::MAX)[1].temporal, ALL_LAYERS);
     }
 
     #[test]
@@ -273,7 +350,7 @@ mod tests {
         assert_eq!(choose(&layers, now, Wish::Best), Some(F.into()));
         let later = now + ALIVE;
         assert_eq!(choose(&layers, later, Wish::Best), None);
-        layers.received(later, Some("q".into()), Q.into(), 1000);
+        layers.received(later, Some("q".into()), Q.into(), packet(1000));
         assert_eq!(choose(&layers, later, Wish::Best), Some(Q.into()));
     }
 
@@ -294,14 +371,14 @@ mod tests {
         let mut layers = simulcast(start);
         assert!(!layers.is_single());
         let later = start + ALIVE;
-        layers.received(later, Some("f".into()), F.into(), 1000);
+        layers.received(later, Some("f".into()), F.into(), packet(1000));
         assert!(layers.is_single());
         assert!(layers.picks(later + ALIVE).up_to(2).is_none() && layers.is_single(), "nothing comes at present");
         assert_eq!(layers.any_stream(later), Some(F.into()));
-        layers.received(later, Some("q".into()), Q.into(), 1000);
+        layers.received(later, Some("q".into()), Q.into(), packet(1000));
         assert!(!layers.is_single());
         let mut small = simulcast(start);
-        small.received(later, Some("q".into()), Q.into(), 1000);
+        small.received(later, Some("q".into()), Q.into(), packet(1000));
         assert!(!small.is_single());
         assert!(Layers::new(&[]).is_single(), "nothing is known of it yet");
     }
@@ -310,9 +387,9 @@ mod tests {
     fn a_plain_track_has_one_layer_whatever_is_wished() {
         let now = Instant::now();
         let mut layers = Layers::new(&[]);
-        layers.received(now, None, F.into(), 1000);
+        layers.received(now, None, F.into(), packet(1000));
         assert_eq!(choose(&layers, now, Wish::AtMost(VideoQuality::Low)), Some(F.into()));
-        layers.received(now, None, H.into(), 1000);
+        layers.received(now, None, H.into(), packet(1000));
         assert_eq!(choose(&layers, now, Wish::Best), Some(H.into()), "a new SSRC takes the place of the old one");
     }
 }

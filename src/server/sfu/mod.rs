@@ -29,6 +29,7 @@ mod room;
 mod sdp;
 mod signalling;
 mod speakers;
+mod thinning;
 mod udp;
 mod wire;
 

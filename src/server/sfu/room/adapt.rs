@@ -106,7 +106,7 @@ impl Room {
             if !active || subscription.disabled || track.info.muted {
                 continue;
             }
-            let rungs = track.layers.rungs(now, subscription.wish);
+            let rungs = track.layers.rungs(now, subscription.wish, subscription.wanted_fps);
             if track.kind == MediaKind::Audio {
                 audio += rungs.iter().map(|rung| rung.rate).max().unwrap_or(0);
             } else if !rungs.is_empty() {
@@ -170,7 +170,7 @@ impl Room {
             next += rate(step).or_else(|| given.and_then(rate)).unwrap_or(0);
             desired += rungs.last().map_or(0, |rung| rung.rate);
             let allowed = match given.and_then(|index| rungs.get(index)) {
-                Some(rung) => Allowed::UpTo(rung.rank),
+                Some(rung) => Allowed::UpTo { rank: rung.rank, temporal: rung.temporal },
                 None => Allowed::Nothing,
             };
             let before = std::mem::replace(&mut subscription.allowed, allowed);

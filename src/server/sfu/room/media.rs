@@ -6,8 +6,10 @@ use super::{ParticipantKey, Room, TrackKey};
 use crate::media::clock::RtpClock;
 use crate::media::opus;
 use crate::media::red::Red;
+use crate::media::vp8::Descriptor;
 use crate::server::sfu::data::Routed;
-use crate::server::sfu::forward::Incoming;
+use crate::server::sfu::forward::{Incoming, Temporal};
+use crate::server::sfu::layers::Received;
 use crate::server::sfu::metrics::count;
 use crate::server::sfu::path::Report;
 use livekit_protocol::SignalTarget;
@@ -75,8 +77,8 @@ impl Room {
         if track.info.muted {
             return;
         }
-        track.layers.received(now, rid, ssrc, packet.payload.len());
         if track.kind == MediaKind::Audio {
+            track.layers.received(now, rid, ssrc, Received { bytes: packet.payload.len(), ..Received::default() });
             let red = publisher.publisher.red_payload_type().filter(|red| *red == packet.header.payload_type);
             if let Some(level) = packet.header.ext_vals.audio_level {
                 self.speakers.heard(key, level);
@@ -84,15 +86,21 @@ impl Room {
             return self.forward_sound(now, track_key, packet, red.is_some());
         }
         // Anything else than VP8 cannot be followed from key frame to key frame.
-        let Ok(vp8) = Vp8Descriptor::parse(&packet.payload) else {
+        let descriptors = Vp8Descriptor::parse(&packet.payload).ok().zip(Descriptor::parse(&packet.payload).ok());
+        let Some((vp8, (descriptor, _))) = descriptors else {
+            track.layers.received(now, rid, ssrc, Received { bytes: packet.payload.len(), ..Received::default() });
             return count(&self.settings.metrics.packets_malformed_total, 1);
         };
+        let layer = descriptor.temporal_layer.unwrap_or(0);
+        let begins_picture = descriptor.begins_frame();
+        track.layers.received(now, rid, ssrc, Received { bytes: packet.payload.len(), layer, begins_picture });
         let starts_key_frame = vp8.starts_keyframe(&packet.payload);
         if starts_key_frame {
             track.key_frames.arrived(ssrc);
         }
         let (sequence, timestamp, vp8) = (packet.seq_no, packet.header.timestamp, Some(vp8));
-        let incoming = Incoming { ssrc, sequence, timestamp, vp8, starts_key_frame };
+        let temporal = Temporal { layer, sync: descriptor.layer_sync };
+        let incoming = Incoming { ssrc, sequence, timestamp, vp8, starts_key_frame, temporal };
         self.send_on(now, track_key, &Outgoing::new(incoming, packet));
         if self.tracks.get(&track_key).is_some_and(|track| track.key_frames.is_wanted()) {
             self.ask_key_frames(now, key);
@@ -116,8 +124,14 @@ impl Room {
             let length = RtpClock::OPUS.duration(samples as i64);
             packet.timestamp.checked_sub(length).unwrap_or(packet.timestamp)
         };
-        let incoming =
-            |sequence: SeqNo, timestamp| Incoming { ssrc, sequence, timestamp, vp8: None, starts_key_frame: false };
+        let incoming = |sequence: SeqNo, timestamp| Incoming {
+            ssrc,
+            sequence,
+            timestamp,
+            vp8: None,
+            starts_key_frame: false,
+            temporal: Temporal::default(),
+        };
         let Some(track) = self.tracks.get_mut(&track_key) else { return };
         if !track.seen.note(ssrc, *sequence) {
             // It was sent on already: it was late, and came with a later one.
@@ -153,6 +167,8 @@ impl Room {
         let mut forwarded = 0;
         // Made for the first subscriber that does not take RED.
         let mut without_red = None;
+        // Without contents, for whoever does not get the picture of a late packet.
+        let mut blank: Option<Arc<[u8]>> = None;
         for subscriber_key in &track.subscribers {
             let Some(subscriber) = self.participants.get_mut(subscriber_key) else { continue };
             let Some(subscription) = subscriber.subscriptions.get_mut(&track_key) else { continue };
@@ -160,14 +176,15 @@ impl Room {
             if subscription.disabled || !subscriber.subscriber.is_connected() {
                 continue;
             }
-            let Allowed::UpTo(rank) = subscription.allowed else { continue };
+            let Allowed::UpTo { rank, temporal } = subscription.allowed else { continue };
             let Some(wanted) = picks.up_to(rank) else { continue };
-            let rewritten = subscription.forwarder.forward(now, &outgoing.incoming, wanted);
+            let rewritten = subscription.forwarder.forward(now, &outgoing.incoming, wanted, temporal);
             if subscription.forwarder.awaits_key_frame(wanted) {
                 track.key_frames.want(wanted);
             }
             let Some(rewritten) = rewritten else { continue };
             let (payload_type, payload) = match (outgoing.red, red) {
+                _ if rewritten.blank => (payload_type, &*blank.get_or_insert_with(|| [].into())),
                 (None, _) => (payload_type, &outgoing.payload),
                 // Its blocks say of which payload type they are: that has to be the same there.
                 (Some(in_red), Some(red)) if in_red.opus == *payload_type => (red, &outgoing.payload),
@@ -182,7 +199,7 @@ impl Room {
                 outgoing.captured,
                 payload.clone(),
             )
-            .marker(outgoing.marker)
+            .marker(outgoing.marker && !rewritten.blank)
             .ext_vals(outgoing.extensions.clone())
             .nackable(track.kind == MediaKind::Video);
             if let Some(patch) = rewritten.vp8_patch {

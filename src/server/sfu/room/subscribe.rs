@@ -3,7 +3,7 @@
 use super::publish::PublishedTrack;
 use super::{ParticipantKey, Room, TrackKey};
 use crate::base::Result;
-use crate::server::sfu::forward::Forwarder;
+use crate::server::sfu::forward::{ALL_LAYERS, Forwarder};
 use crate::server::sfu::layers::Wish;
 use crate::server::sfu::metrics::shift;
 use crate::server::sfu::peer::Changes;
@@ -23,6 +23,8 @@ pub(super) struct Subscription {
     /// The subscriber wants nothing of it for now.
     pub disabled: bool,
     pub wish: Wish,
+    /// Pictures a second; 0: as many as there are.
+    pub wanted_fps: u32,
     /// What the connection carries of it.
     pub allowed: Allowed,
     /// How much of it the connection carries, in bits a second, when it has one layer and there is a limit.
@@ -35,7 +37,11 @@ pub(super) struct Subscription {
 pub(super) enum Allowed {
     /// Paused: the connection does not even carry the lowest.
     Nothing,
-    UpTo(usize),
+    UpTo {
+        rank: usize,
+        /// The highest temporal layer.
+        temporal: u8,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +78,8 @@ impl Subscription {
             forwarder,
             disabled: false,
             wish: Wish::default(),
-            allowed: Allowed::UpTo(usize::MAX),
+            wanted_fps: 0,
+            allowed: Allowed::UpTo { rank: usize::MAX, temporal: ALL_LAYERS },
             carried: None,
             since: now,
         }
@@ -245,6 +252,7 @@ impl Room {
         for track in chosen {
             let Some(subscription) = participant.subscriptions.get_mut(&track) else { continue };
             subscription.wish = Wish::of(settings);
+            subscription.wanted_fps = settings.fps;
             subscription.disabled = settings.disabled;
             if settings.disabled {
                 subscription.forwarder.interrupt();

@@ -20,6 +20,8 @@ struct Camera {
     sequences: [u64; 3],
     /// So many of its layers are sent, the lowest ones.
     layers: usize,
+    /// Every second picture is in an upper temporal layer.
+    temporal: bool,
 }
 
 impl Camera {
@@ -34,7 +36,7 @@ impl Camera {
         };
         let layers: Vec<_> = layers.map(layer).collect();
         let mid = net.publish_layers(client, TrackSource::Camera, &layers);
-        Self { client, mid, frame: 0, sequences: [1000; 3], layers: 3 }
+        Self { client, mid, frame: 0, sequences: [1000; 3], layers: 3, temporal: false }
     }
 
     /// Sends pictures of all layers, key frames where they are asked for.
@@ -49,13 +51,14 @@ impl Camera {
                     let begins = if packet == 0 { 0x90 } else { 0x80 };
                     let inter = u8::from(!key_frame || packet > 0);
                     let mut payload = vec![index as u8; 1000];
-                    payload[..5].copy_from_slice(&[
-                        begins,
-                        0x80,
-                        0x80 | (self.frame >> 8) as u8,
-                        self.frame as u8,
-                        inter,
-                    ]);
+                    let (high, low) = (0x80 | (self.frame >> 8) as u8, self.frame as u8);
+                    if self.temporal {
+                        let layer = if self.frame % 2 == 1 { 0x60 } else { 0 };
+                        let base = (self.frame / 2) as u8;
+                        payload[..7].copy_from_slice(&[begins, 0xe0, high, low, base, layer, inter]);
+                    } else {
+                        payload[..5].copy_from_slice(&[begins, 0x80, high, low, inter]);
+                    }
                     self.sequences[index] += 1;
                     let at = self.frame as u32 * 3000;
                     net.send_layer(self.client, (self.mid, Some(rid)), self.sequences[index], at, &payload);
@@ -173,6 +176,40 @@ fn a_small_window_gets_a_small_picture_and_the_publisher_learns_what_nobody_want
     net.signal(ben, Request::TrackSetting(hide));
     camera.run(&mut net, SECOND * 6);
     assert_eq!(told(&net), [1, 3, 0], "nobody looks");
+}
+
+#[test]
+fn a_client_that_wants_few_pictures_gets_few_without_a_gap_and_all_again_without_a_key_frame() {
+    let (mut net, mut camera, viewers) = watched(&["ben"]);
+    let ben = viewers[0];
+    camera.temporal = true;
+    camera.run(&mut net, SECOND * 5);
+    let track_sids = vec![track_sid(&net, ben, "anna")];
+    let quality = VideoQuality::High as i32;
+    let wish = |fps| UpdateTrackSettings { track_sids: track_sids.clone(), quality, fps, ..Default::default() };
+    let asked = net.clients[camera.client].asked_for_key_frames;
+    net.clients[ben].received.clear();
+    let mut counts = Vec::new();
+    for fps in [15, 30] {
+        net.signal(ben, Request::TrackSetting(wish(fps)));
+        camera.run(&mut net, SECOND);
+        let from = net.clients[ben].received.len();
+        camera.run(&mut net, SECOND * 2);
+        let is_upper = |packet: &&str0m::rtp::RtpPacket| packet.payload[5] == 0x60;
+        let received = &net.clients[ben].received[from..];
+        counts.push((received.len(), received.iter().filter(is_upper).count()));
+    }
+    let [(few, upper), (all, _)] = counts[..] else { unreachable!() };
+    assert!((235..=250).contains(&few) && upper == 0, "half of 8 packets in 30 pictures a second: {few}, {upper}");
+    assert!((475..=495).contains(&all), "{all}");
+    let received = &net.clients[ben].received;
+    assert!(received.iter().all(|packet| packet.payload.last() == Some(&2)), "all of the best layer");
+    assert!(received.windows(2).all(|pair| *pair[1].seq_no == *pair[0].seq_no + 1), "sequence numbers run on");
+    let picture = |packet: &str0m::rtp::RtpPacket| u16::from_be_bytes([packet.payload[2] & 0x7f, packet.payload[3]]);
+    let mut pictures: Vec<_> = received.iter().map(picture).collect();
+    pictures.dedup();
+    assert!(pictures.windows(2).all(|pair| pair[1] == pair[0] + 1), "and picture ids: {pictures:?}");
+    assert_eq!(net.clients[camera.client].asked_for_key_frames, asked);
 }
 
 #[test]
