@@ -75,7 +75,8 @@ impl LossJudge {
             return if self.test.is_some() { Verdict::Wait } else { Verdict::Free };
         }
         let loss = f64::from(self.lost) / f64::from(self.packets);
-        let chance = (self.own * (1.0 - self.own) / f64::from(self.packets)).sqrt();
+        let packets = f64::from(self.packets);
+        let chance = |loss: f64| (loss * (1.0 - loss) / packets).sqrt();
         (self.began, self.packets, self.lost, self.latest) = (Some(now), 0, 0, loss);
         match &mut self.test {
             Some(test) if !test.settled => {
@@ -83,22 +84,20 @@ impl LossJudge {
                 Verdict::Wait
             }
             Some(test) => {
-                let (before, stays) = (test.rate, loss > STAYS * test.loss);
+                let (before, stays) = (test.rate, loss > STAYS * test.loss - chance(test.loss));
                 let capacity = before * (1.0 - test.loss);
                 self.test = None;
-                if !stays {
-                    return Verdict::Congested { capacity };
-                }
+                // Whatever is lost when little enough is sent is the path's own.
                 self.own = loss;
-                Verdict::Restore { to: before }
+                if stays { Verdict::Restore { to: before } } else { Verdict::Congested { capacity } }
             }
-            None if loss > self.own + SUSPICIOUS.max(BY_CHANCE * chance) => {
+            None if loss > self.own + SUSPICIOUS.max(BY_CHANCE * chance(self.own)) => {
                 self.test = Some(Test { rate, loss, settled: false });
                 Verdict::Reduce { to: rate * (1.0 - TEST_CUT) }
             }
             None => {
-                // Less at once, more slowly: congestion that creeps in is not the path's own.
-                self.own = if loss < self.own { loss } else { self.own + (loss - self.own) * 0.1 };
+                // Less soon, more slowly: congestion that creeps in is not the path's own.
+                self.own += (loss - self.own) * if loss < self.own { 0.5 } else { 0.1 };
                 Verdict::Free
             }
         }

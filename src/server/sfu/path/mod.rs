@@ -42,6 +42,12 @@ const STAYS: f64 = 0.6;
 /// A publisher that was told to send less has followed in this time, or does not know how to. A window of it is that of
 /// the measurement.
 const FOLLOWED_AFTER: Duration = Duration::from_millis(2500);
+/// Then so many packets are looked at, or until so long after its beginning.
+const TEST_PACKETS: f64 = 60.0;
+const TEST_ENDS: Duration = Duration::from_secs(6);
+/// By such a part of the difference a connection's own loss is taken for more, and for less, with each report.
+const OWN_GROWS: f64 = 0.1;
+const OWN_SHRINKS: f64 = 0.25;
 /// More than so many times the limit is sent: nobody follows.
 const OVERRUN: f64 = 1.6;
 
@@ -123,6 +129,9 @@ struct Test {
     began: Instant,
     loss: f64,
     before: Option<Limit>,
+    /// Since less was sent, as many as chance allows for.
+    packets: f64,
+    lost: f64,
 }
 
 impl Limit {
@@ -196,13 +205,14 @@ impl Path {
             let part = (BACK_OFF - BACK_OFF_BY_QUEUE * self.queue.standing().as_secs_f64()).max(BACK_OFF_MOST);
             self.lower(part);
         } else if let Some(test) = self.test {
-            self.judge(now, test, loss);
-        } else if loss > self.own_loss + self.suspicious() {
-            self.test = Some(Test { began: now, loss, before: self.limit });
+            self.judge(now, since, test, loss);
+        } else if loss > self.own_loss + self.suspicious(self.own_loss) {
+            self.test = Some(Test { began: now, loss, before: self.limit, packets: 0.0, lost: 0.0 });
             self.lower(BACK_OFF);
         } else {
-            // Less at once, more slowly: congestion that creeps in is not the connection's own.
-            self.own_loss = loss.min(self.own_loss + (loss - self.own_loss) * 0.1);
+            // Less soon, more slowly: congestion that creeps in is not the connection's own.
+            let more = if loss > self.own_loss { OWN_GROWS } else { OWN_SHRINKS };
+            self.own_loss += (loss - self.own_loss) * more;
             self.is_free = true;
             self.raise(now, since, paused);
         }
@@ -236,25 +246,38 @@ impl Path {
         Some(reported.filter(counts).unwrap_or(loss))
     }
 
-    fn suspicious(&self) -> f64 {
-        let chance = (self.own_loss * (1.0 - self.own_loss) * PACKET_BITS / self.rate).sqrt();
+    /// More than chance makes of that loss in a second.
+    fn suspicious(&self, loss: f64) -> f64 {
+        let chance = (loss * (1.0 - loss) * PACKET_BITS / self.rate).sqrt();
         SUSPICIOUS.max(BY_CHANCE * chance)
     }
 
-    fn judge(&mut self, now: Instant, test: Test, loss: f64) {
+    fn judge(&mut self, now: Instant, since: Duration, mut test: Test, loss: f64) {
+        let passed = now.saturating_duration_since(test.began);
         // The first look had packets of before in it.
-        if loss > test.loss {
-            self.test = Some(Test { loss, ..test });
+        let more = if passed < WINDOW { 0.0 } else { self.suspicious(test.loss) };
+        if loss > test.loss + more {
+            self.test = Some(Test { loss, packets: 0.0, lost: 0.0, ..test });
             self.lower(BACK_OFF);
+            return;
+        }
+        if passed < FOLLOWED_AFTER {
+            return;
         }
         let has_followed = self.limit.is_some_and(|limit| self.rate < limit.bps * FOLLOWED);
-        let stays = loss > test.loss * STAYS;
-        if now.saturating_duration_since(test.began) < FOLLOWED_AFTER || (stays && !has_followed) {
+        let packets = self.rate * since.as_secs_f64() / PACKET_BITS;
+        (test.packets, test.lost) = (test.packets + packets, test.lost + loss * packets);
+        let chance = (test.loss * (1.0 - test.loss) / test.packets.max(1.0)).sqrt();
+        let mean = test.lost / test.packets.max(f64::MIN_POSITIVE);
+        let stays = mean > test.loss * STAYS - chance;
+        self.test = Some(test);
+        if stays && !has_followed || test.packets < TEST_PACKETS && passed < TEST_ENDS {
             return;
         }
         self.test = None;
+        // Whatever is lost when little enough is sent is the connection's own.
+        self.own_loss = mean;
         if stays {
-            self.own_loss = loss;
             self.limit = test.before;
         }
     }

@@ -20,6 +20,9 @@ struct Sim {
     capacity: f64,
     longest_queue: f64,
     loss: f64,
+    /// Packets are lost one by one, as the dice fall, and what is left of the last one.
+    by_chance: bool,
+    rest: f64,
     jitter: Duration,
     is_down: bool,
     queue: f64,
@@ -47,6 +50,8 @@ impl Sim {
             capacity: 10e6,
             longest_queue: 80e3,
             loss: 0.0,
+            by_chance: false,
+            rest: 0.0,
             jitter: Duration::ZERO,
             is_down: false,
             queue: 0.0,
@@ -70,7 +75,8 @@ impl Sim {
         }
         let followed = self.limits.front().filter(|_| known.is_some()).map_or(f64::INFINITY, |(_, limit)| *limit);
         let sent = self.demand.min(followed) * STEP.as_secs_f64();
-        let kept = sent * (1.0 - self.loss) * if self.is_down { 0.0 } else { 1.0 };
+        let kept = if self.by_chance { self.sent_by_chance(sent) } else { sent * (1.0 - self.loss) };
+        let kept = kept * if self.is_down { 0.0 } else { 1.0 };
         let fits = kept.min(self.longest_queue + self.capacity * STEP.as_secs_f64() - self.queue);
         let out = (self.queue + fits).min(self.capacity * STEP.as_secs_f64());
         self.queue += fits - out;
@@ -97,6 +103,14 @@ impl Sim {
             };
             self.path.reported(self.now, report, false);
         }
+    }
+
+    fn sent_by_chance(&mut self, sent: f64) -> f64 {
+        self.rest += sent;
+        let packets = (self.rest / PACKET_BITS) as u32;
+        self.rest -= f64::from(packets) * PACKET_BITS;
+        let lost = (0..packets).filter(|_| self.random.random_bool(self.loss)).count();
+        sent - lost as f64 * PACKET_BITS
     }
 
     fn queueing(&self) -> Duration {
@@ -194,4 +208,21 @@ fn a_publisher_that_does_not_follow_is_noticed() {
     (sim.capacity, sim.longest_queue) = (100e3, 500e3);
     sim.run(10);
     assert!(sim.path.is_overrun(sim.now), "{:?}", sim.path.limit_bps());
+}
+
+#[test]
+fn much_loss_that_comes_as_the_dice_fall_takes_little_however_little_is_sent_at_first() {
+    for loss in [0.1, 0.2, 0.35] {
+        let used = |seed| {
+            let mut sim = Sim::new(100e3);
+            (sim.loss, sim.by_chance, sim.random) = (loss, true, SmallRng::seed_from_u64(seed));
+            sim.run(1);
+            sim.demand = 1.5e6;
+            sim.run(10);
+            sim.run(10).0 / (1.0 - loss)
+        };
+        let mut used: Vec<f64> = (0..100).map(used).collect();
+        used.sort_by(f64::total_cmp);
+        assert!(used[2] > 0.7, "{loss}: {used:.2?}");
+    }
 }
