@@ -42,8 +42,8 @@ const STAYS: f64 = 0.6;
 /// A publisher that was told to send less has followed in this time, or does not know how to. A window of it is that of
 /// the measurement.
 const FOLLOWED_AFTER: Duration = Duration::from_millis(2500);
-/// Then so many packets are looked at, or until so long after its beginning.
-const TEST_PACKETS: f64 = 60.0;
+/// Then as many packets are looked at as would lose so many if it stayed, or until so long after the test's beginning.
+const TEST_LOSSES: f64 = 2.0;
 const TEST_ENDS: Duration = Duration::from_secs(6);
 /// By such a part of the difference a connection's own loss is taken for more, and for less, with each report.
 const OWN_GROWS: f64 = 0.1;
@@ -271,7 +271,7 @@ impl Path {
         let mean = test.lost / test.packets.max(f64::MIN_POSITIVE);
         let stays = mean > test.loss * STAYS - chance;
         self.test = Some(test);
-        if stays && !has_followed || test.packets < TEST_PACKETS && passed < TEST_ENDS {
+        if stays && !has_followed || test.loss * test.packets < TEST_LOSSES && passed < TEST_ENDS {
             return;
         }
         self.test = None;
