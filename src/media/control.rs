@@ -16,6 +16,7 @@ pub struct SendControl {
     bitrate_bps: AtomicU32,
     /// What the network carries of it.
     limit_bps: AtomicU32,
+    pace_bps: AtomicU32,
     loss_percent: AtomicU8,
     red: AtomicBool,
     redundancy_limit: AtomicU8,
@@ -31,6 +32,7 @@ impl SendControl {
             is_group: AtomicBool::new(false),
             bitrate_bps: AtomicU32::new(bitrate_bps),
             limit_bps: AtomicU32::new(u32::MAX),
+            pace_bps: AtomicU32::new(0),
             loss_percent: AtomicU8::new(0),
             red: AtomicBool::new(false),
             redundancy_limit: AtomicU8::new(u8::MAX),
@@ -98,6 +100,15 @@ impl SendControl {
     /// What the network carries of this track.
     pub fn limit_bitrate(&self, bps: u32) {
         self.limit_bps.store(bps, Relaxed);
+    }
+
+    /// The path is narrow, and carries so much of this track ([`Pacer`](super::pacer::Pacer)). 0: it is wide.
+    pub fn set_pace(&self, bps: u32) {
+        self.pace_bps.store(bps, Relaxed);
+    }
+
+    pub fn pace_bps(&self) -> u32 {
+        self.pace_bps.load(Relaxed)
     }
 
     /// What is to be sent now.

@@ -13,6 +13,7 @@ pub mod ladder;
 pub mod level;
 pub mod mixer;
 pub mod opus;
+pub mod pacer;
 pub mod red;
 pub mod rtp;
 pub mod scale;

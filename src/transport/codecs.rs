@@ -6,6 +6,7 @@ use super::labels::RepairLabels;
 use super::nack::NackGenerator;
 use super::receive::RemoteTracks;
 use super::repair::{Repair, WithRepairs};
+use super::resend::ResendLimit;
 use super::round_trip::RoundTripAnswers;
 use crate::session::TrackKind;
 use rtc::interceptor::{
@@ -68,6 +69,7 @@ pub(super) fn interceptors(
 ) -> Result<Registry> {
     let registry = Registry::new()
         .with(Slot::from(3_400), RoundTripAnswers::default())
+        .with(Slot::from(3_600), ResendLimit::new(feedbacks.clone()))
         // Where what is sent again has come in, and has no number yet.
         .with(Slot::from(3_500), RepairLabels::default())
         .with(Slot::NackResponder, NackResponderBuilder::new().build())

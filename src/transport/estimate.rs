@@ -32,6 +32,7 @@ impl EstimatorSlot for Estimate {
             bytes: report.size as u32 + OVERHEAD,
         }));
         self.estimator.on_feedback(now, &self.outcomes);
+        self.feedbacks.set_narrow(self.estimator.is_narrow());
         self.feedbacks.share_out(now, self.estimator.target_bps(), self.estimator.queue_delay());
     }
 

@@ -16,7 +16,7 @@ use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
 use rtc::sansio::Protocol;
 use rtc::shared::error::Error;
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ pub(super) struct Feedbacks {
     /// Of all that this connection may send; 0 before there is feedback.
     estimate_bps: AtomicU32,
     queue_micros: AtomicU64,
+    /// The estimate is close to what the path was seen to carry.
+    is_narrow: AtomicBool,
     /// What the receiver wants at most (REMB), and when it said so.
     wanted: Mutex<Option<(u32, Instant)>>,
 }
@@ -49,12 +51,17 @@ impl Feedbacks {
         self.tracks().remove(&ssrc);
     }
 
+    pub(super) fn set_narrow(&self, is_narrow: bool) {
+        self.is_narrow.store(is_narrow, Relaxed);
+    }
+
     /// Tells each track what it may send of that estimate.
     pub(super) fn share_out(&self, now: Instant, estimate_bps: u32, queue: Duration) {
         self.estimate_bps.store(estimate_bps, Relaxed);
         self.queue_micros.store(queue.as_micros() as u64, Relaxed);
         let wanted = *self.wanted();
         let wanted = wanted.filter(|(_, at)| now.saturating_duration_since(*at) < WANTED_FOR);
+        let is_narrow = self.is_narrow.load(Relaxed) || wanted.is_some_and(|(bps, _)| bps <= estimate_bps);
         let estimate_bps = estimate_bps.min(wanted.map_or(u32::MAX, |(bps, _)| bps));
         let tracks = self.tracks();
         // A track's layers share what it gets among themselves.
@@ -65,6 +72,7 @@ impl Feedbacks {
         let demands: Vec<Demand> = sent.iter().map(|track| track.demand()).collect();
         for (track, bps) in sent.iter().zip(share_out(estimate_bps, &demands)) {
             track.control.limit_bitrate(bps);
+            track.control.set_pace(if is_narrow { track.control.bitrate_bps() } else { 0 });
         }
     }
 
@@ -81,6 +89,12 @@ impl Feedbacks {
     pub(super) fn path(&self) -> Option<(u32, Duration)> {
         let estimate = self.estimate_bps.load(Relaxed);
         (estimate > 0).then(|| (estimate, Duration::from_micros(self.queue_micros.load(Relaxed))))
+    }
+
+    /// To the receiver of that stream and back, by its latest report.
+    pub(super) fn round_trip(&self, ssrc: u32) -> Option<Duration> {
+        let micros = self.of(ssrc)?.rtt_micros.load(Relaxed);
+        (micros > 0).then(|| Duration::from_micros(micros))
     }
 
     fn of(&self, ssrc: u32) -> Option<Arc<Feedback>> {

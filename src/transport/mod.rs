@@ -18,6 +18,7 @@ mod network;
 mod peer;
 mod receive;
 mod repair;
+mod resend;
 mod round_trip;
 mod send;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::codecs;
 use super::feedback::Feedback;
 use crate::media::control::SendControl;
+use crate::media::pacer::Pacer;
 use crate::media::red::Red;
 use crate::media::rtp::RtpPacket;
 use crate::media::simulcast::RIDS;
@@ -13,7 +14,7 @@ use rtc::rtp::{Packet, header::Header};
 use rtc::rtp_transceiver::rtp_sender::{RTCRtpCodingParameters, RTCRtpEncodingParameters, RTCRtpRtxParameters};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::{Mutex, mpsc};
 use webrtc::media_stream::track_local::TrackLocal;
 use webrtc::media_stream::track_local::static_rtp::TrackLocalStaticRTP;
@@ -121,7 +122,7 @@ impl Sending {
         let layers = streams.into_iter().zip(sources).enumerate().map(|(layer, (stream, source))| Layer {
             ssrc: stream.ssrc,
             feedback: Arc::new(Feedback::new(control.clone(), kind, layer)),
-            task: tokio::spawn(run(track.clone(), stream, source, gate.clone(), connected.clone())),
+            task: tokio::spawn(run(track.clone(), stream, source, control.clone(), gate.clone(), connected.clone())),
         });
         Self { layers: layers.collect(), track, cid: cid.to_owned(), gate }
     }
@@ -190,10 +191,12 @@ async fn run(
     track: Arc<TrackLocalStaticRTP>,
     stream: Stream,
     source: PacketSource,
+    control: Arc<SendControl>,
     gate: Arc<Gate>,
     connected: Arc<AtomicBool>,
 ) {
     let payload_type = codecs::payload_type(stream.kind);
+    let mut pacer = Pacer::default();
     let mut source = source.lock().await;
     while let Some(packet) = source.recv().await {
         let labels = gate.labels.get();
@@ -218,6 +221,12 @@ async fn run(
         }
         gate.packets.fetch_add(1, Relaxed);
         gate.bytes.fetch_add(bytes, Relaxed);
+        let is_paced = stream.kind == TrackKind::Video;
+        if let Some(next) =
+            pacer.sent(Instant::now(), bytes as usize, source.len(), control.pace_bps()).filter(|_| is_paced)
+        {
+            tokio::time::sleep_until(next.into()).await;
+        }
     }
 }
 

@@ -160,7 +160,8 @@ impl VideoLayer {
 
         let (sequence, out, stats) = (&mut self.sequence, &self.out, &self.stats);
         let (mut complete, mut open) = (true, true);
-        let pace_bps = pace_bps(encoded.data.len(), total_bps, self.max_fps);
+        // What leaves slowly on a narrow path is not to be slowed down twice.
+        let pace_bps = pace_bps(encoded.data.len(), total_bps, self.max_fps).filter(|_| control.pace_bps() == 0);
         self.packetizer.packetize(encoded.data, |payload, marker| {
             let bytes = payload.len();
             let packet = RtpPacket { sequence: *sequence, timestamp, marker, payload, red: false, audio_level: None };

@@ -35,6 +35,8 @@ const GROWTH_FAR: f64 = 1.5;
 const GROWTH_NEAR: f64 = 1.04;
 /// Close to the capacity is from and to these parts of it; above, it is taken to have changed.
 const NEAR: std::ops::Range<f64> = 0.85..1.06;
+/// Beyond so many times the capacity that was seen, that is not so any more.
+const NARROW: f64 = 1.2;
 /// The estimate's bound, by what is sent: so many times it, and so much more, in bit/s.
 const UNTRIED_FACTOR: f64 = 1.5;
 const UNTRIED_BPS: f64 = 50_000.0;
@@ -97,6 +99,11 @@ impl BandwidthEstimator {
         self.target as u32
     }
 
+    /// What is sent comes close to what the path was seen to carry.
+    pub fn is_narrow(&self) -> bool {
+        self.capacity.is_some_and(|capacity| self.target < NARROW * capacity)
+    }
+
     /// How long packets wait in the bottleneck's queue.
     pub fn queue_delay(&self) -> Duration {
         self.queue.delay()
@@ -127,6 +134,8 @@ impl BandwidthEstimator {
             (_, Verdict::Reduce { to }) => self.target = to,
             (_, Verdict::Restore { to }) => self.target = self.target.max(to),
             (_, Verdict::Congested { capacity }) => {
+                // It has carried that of late.
+                let capacity = capacity.max(AFTER_DRAIN * self.delivery.highest_bps());
                 self.capacity = Some(capacity);
                 self.target = AFTER_DRAIN * capacity;
             }
