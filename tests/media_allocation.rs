@@ -1,24 +1,28 @@
-//! The audio receive path in steady state asks for no memory: a call's sound does not depend on the allocator.
+//! The audio paths in steady state ask for no memory: a call's sound does not depend on the allocator.
 
 #![allow(clippy::disallowed_methods, reason = "pipelines run in real time")]
 
 use bytes::{Bytes, BytesMut};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use std::alloc::System;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use trill::base::Result;
 use trill::codec::AudioEncoder;
 use trill::codec::opus::OpusEncoder;
-use trill::device::AudioSink;
-use trill::engine::pipeline::Playout;
+use trill::device::{AudioSink, AudioSource, Next};
+use trill::engine::pipeline::{AudioSender, PACKET_QUEUE, Playout};
+use trill::media::control::SendControl;
 use trill::media::frame::{AudioFrame, FRAME_SAMPLES};
 use trill::media::red::RedWriter;
 use trill::media::rtp::{ReceivedPacket, RtpPacket};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// What is counted is what all threads ask for: one test at a time.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// Counts what it is given, and how much of it is not silent.
 #[derive(Clone, Default)]
@@ -34,6 +38,7 @@ impl AudioSink for Counter {
 
 #[test]
 fn receiving_decoding_and_mixing_audio_does_not_allocate() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut encoder = OpusEncoder::new(32_000).unwrap();
     let mut red = RedWriter::default();
     // As it is, and in RED.
@@ -86,4 +91,52 @@ fn receiving_decoding_and_mixing_audio_does_not_allocate() {
     let [plain, in_red] = talkers.map(|talker| talker.stats().report());
     assert!(plain.fec_recovered + plain.concealed > 0, "{plain:?}");
     assert!(in_red.red_recovered > 0, "{in_red:?}");
+}
+
+/// A tone, faster than it is played.
+struct Hurried(u64);
+
+impl AudioSource for Hurried {
+    fn next_frame(&mut self, frame: &mut AudioFrame) -> Result<Next> {
+        std::thread::sleep(Duration::from_millis(1));
+        let begin = self.0 * FRAME_SAMPLES as u64;
+        for (sample, n) in frame.samples.iter_mut().zip(begin..) {
+            *sample = (8000.0 * (n as f64 * 0.05).sin()) as i16;
+        }
+        self.0 += 1;
+        Ok(Next::Frame)
+    }
+}
+
+#[test]
+fn encoding_and_sending_audio_does_not_allocate_in_red_or_as_it_is() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    for red in [false, true] {
+        let control = Arc::new(SendControl::new(32_000));
+        control.set_takes_red(red);
+        // Each packet repeats two.
+        control.set_loss_percent(10);
+        let (out, mut packets) = tokio::sync::mpsc::channel(PACKET_QUEUE);
+        let _sender = AudioSender::start(Box::new(Hurried(0)), control, out).unwrap();
+        let (mut region, mut count, mut bytes) = (None, 0, 0);
+        let start = Instant::now();
+        while count < 1200 {
+            assert!(start.elapsed() < Duration::from_secs(60), "{count} packets in a minute");
+            match packets.try_recv() {
+                Ok(packet) => {
+                    assert_eq!(packet.red, red);
+                    count += 1;
+                    bytes += packet.payload.len();
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(1)),
+            }
+            if count == 500 && region.is_none() {
+                (region, bytes) = (Some(Region::new(ALLOCATOR)), 0);
+            }
+        }
+        let change = region.unwrap().change();
+        // More than both blocks that the payloads are cut from.
+        assert!(bytes > 32 * 1024, "{bytes}");
+        assert_eq!((change.allocations, change.reallocations), (0, 0), "red {red}, in 700 packets: {change:?}");
+    }
 }

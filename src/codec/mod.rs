@@ -17,6 +17,10 @@ pub trait AudioEncoder: Send {
     /// In bits a second; what is out of the codec's range is brought into it.
     fn set_bitrate(&mut self, bps: u32) -> Result<()>;
 
+    /// Discontinuous transmission: while nobody talks, packets are such that need not be sent
+    /// ([`is_silence`](crate::media::opus::is_silence)), but for one every 400 ms with the noise of the room.
+    fn set_dtx(&mut self, on: bool) -> Result<()>;
+
     /// What the receivers lose, 0 to 100: it sets how much is spent on forward error correction.
     fn set_loss_percent(&mut self, percent: u8) -> Result<()>;
 }

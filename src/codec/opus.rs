@@ -14,8 +14,7 @@ const BITRATES: std::ops::RangeInclusive<u32> = 6_000..=256_000;
 /// The most that libopus makes of one frame (RFC 6716, section 3.4).
 const MAX_FRAME_BYTES: usize = 1275;
 
-/// Speech with in-band FEC. Discontinuous transmission is off: it saves little beside SRTP and headers, and clips
-/// beginnings.
+/// Speech with in-band FEC. Discontinuous transmission is off until it is asked for.
 pub struct OpusEncoder {
     encoder: opus::Encoder,
     packet: Box<[u8; MAX_FRAME_BYTES]>,
@@ -33,6 +32,10 @@ impl OpusEncoder {
 }
 
 impl AudioEncoder for OpusEncoder {
+    fn set_dtx(&mut self, on: bool) -> Result<()> {
+        self.encoder.set_dtx(on).map_err(error)
+    }
+
     fn encode(&mut self, frame: &AudioFrame) -> Result<&[u8]> {
         let len = self.encoder.encode(&frame.samples, self.packet.as_mut_slice()).map_err(error)?;
         self.packet.get(..len).ok_or_else(|| ErrorCode::Codec.into())

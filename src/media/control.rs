@@ -20,6 +20,7 @@ pub struct SendControl {
     loss_percent: AtomicU8,
     red: AtomicBool,
     redundancy_limit: AtomicU8,
+    dtx: AtomicBool,
 }
 
 impl SendControl {
@@ -36,6 +37,7 @@ impl SendControl {
             loss_percent: AtomicU8::new(0),
             red: AtomicBool::new(false),
             redundancy_limit: AtomicU8::new(u8::MAX),
+            dtx: AtomicBool::new(false),
         }
     }
 
@@ -132,6 +134,15 @@ impl SendControl {
 
     pub fn takes_red(&self) -> bool {
         self.red.load(Relaxed)
+    }
+
+    /// Whether silence is left out (discontinuous transmission).
+    pub fn set_dtx(&self, on: bool) {
+        self.dtx.store(on, Relaxed);
+    }
+
+    pub fn dtx(&self) -> bool {
+        self.dtx.load(Relaxed)
     }
 
     /// How many packets the network has room to repeat in each.

@@ -74,6 +74,8 @@ pub struct LocalTrack {
     pub height: u32,
     /// Bits per second that it is encoded at; told to the server for video.
     pub bitrate_bps: u32,
+    /// Silence is left out of it (discontinuous transmission).
+    pub dtx: bool,
     /// The sizes in which it is sent at a time, lowest first, at most three; the last one is the whole picture. Fewer than two:
     /// it is sent in one.
     pub layers: Vec<LocalLayer>,

@@ -11,7 +11,7 @@ use crate::media::clock::RtpClock;
 use crate::media::control::SendControl;
 use crate::media::frame::{AudioFrame, FRAME_SAMPLES};
 use crate::media::level::LevelMeter;
-use crate::media::opus::{MAX_PACKET_BYTES, PAYLOAD_TYPE};
+use crate::media::opus::{MAX_PACKET_BYTES, PAYLOAD_TYPE, is_silence};
 use crate::media::red::RedWriter;
 use crate::media::rtp::RtpPacket;
 use bytes::BytesMut;
@@ -24,7 +24,8 @@ const MUTED_POLL: Duration = Duration::from_millis(10);
 /// From so much loss on, in percent, Opus's own error correction helps beside RED: it reaches one packet further back. Below
 /// it costs more than it brings (PESQ at 10 % loss on each of two legs 3.05 with it and 3.21 without, at 20 % 2.94 and 2.77).
 const HEAVY_LOSS: u8 = 15;
-/// Payloads are cut from blocks of this size, one allocation for some hundred packets.
+/// Payloads are cut from two blocks of this size in turn. When one is used up, what was cut from the other, a hundred packets and more
+/// ago, was sent: its memory is taken again, and nothing is allocated.
 const POOL: usize = 16 * 1024;
 
 /// Sends one audio track until it is dropped or its source is over.
@@ -64,11 +65,17 @@ pub(super) struct Pipeline {
     encoder: OpusEncoder,
     bitrate_bps: u32,
     loss_percent: u8,
+    dtx: bool,
+    /// The last packet said that nobody talks: others that say no more than that need not be sent.
+    silent: bool,
+    /// The last packet was the first after a pause.
+    after_pause: bool,
     control: Arc<SendControl>,
     out: PacketSender,
     meter: LevelMeter,
     red: RedWriter,
     pool: BytesMut,
+    used_up: BytesMut,
     started: Instant,
     sequence: u16,
     first_timestamp: u32,
@@ -86,11 +93,15 @@ impl Pipeline {
             encoder: OpusEncoder::new(control.bitrate_bps())?,
             bitrate_bps: control.bitrate_bps(),
             loss_percent: 0,
+            dtx: false,
+            silent: false,
+            after_pause: false,
             control,
             out,
             meter: LevelMeter::default(),
             red: RedWriter::default(),
             pool: BytesMut::new(),
+            used_up: BytesMut::new(),
             started: Instant::now(),
             sequence: rand::random(),
             first_timestamp: rand::random(),
@@ -148,12 +159,22 @@ impl Pipeline {
 
         let encoded = self.encoder.encode(frame)?;
         let timestamp = self.first_timestamp.wrapping_add(self.ticks as u32);
+        let was_silent = std::mem::replace(&mut self.silent, self.dtx && is_silence(encoded));
+        if was_silent && self.silent {
+            // Timestamps go on, sequence numbers do not: a pause is no loss.
+            self.ticks += FRAME_SAMPLES as u64;
+            self.marker = true;
+            return Ok(true);
+        }
         let red = self.control.takes_red();
+        // Noise between two pauses is not worth a copy.
+        let is_noise = std::mem::replace(&mut self.after_pause, self.marker) && self.silent;
         if self.pool.capacity() < MAX_PACKET_BYTES {
+            std::mem::swap(&mut self.pool, &mut self.used_up);
             self.pool.reserve(POOL);
         }
         if red {
-            let redundant = self.control.redundancy();
+            let redundant = if is_noise { 0 } else { self.control.redundancy() };
             self.red.write(PAYLOAD_TYPE, redundant, timestamp, encoded, &mut self.pool);
         } else {
             self.red.forget();
@@ -187,6 +208,10 @@ impl Pipeline {
         if self.control.redundancy() > 0 && loss_percent < HEAVY_LOSS {
             // What comes again as it was needs no coarser copy besides: its bits make the first one better.
             loss_percent = 0;
+        }
+        if self.control.dtx() != self.dtx {
+            self.dtx = self.control.dtx();
+            self.encoder.set_dtx(self.dtx)?;
         }
         if bitrate_bps != self.bitrate_bps {
             self.encoder.set_bitrate(bitrate_bps)?;

@@ -18,6 +18,7 @@ use crate::media::red::Red;
 use crate::media::rtp::{ReceivedPacket, RtpPacket};
 use crate::testkit::impair::{Link, Profile, Schedule};
 use crate::testkit::speech::Speech;
+use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -36,6 +37,8 @@ fn seed() -> u64 {
 struct Heard {
     samples: Vec<i16>,
     report: AudioReceiverReport,
+    /// Of each packet that was sent: of which frame it is, and its size with headers.
+    sent: Vec<(usize, u32)>,
     /// What was sent, with headers.
     kbps: f64,
 }
@@ -91,39 +94,57 @@ impl Server {
 
 /// Each of the two legs loses so much of what it gets, in percent, after 20 ms.
 fn call(said: &[i16], loss_percent: f64, red: bool) -> Heard {
+    let leg = Profile { delay_ms: 20.0, jitter_ms: 2.0, loss_percent, ..Profile::default() };
+    call_as(Call { leg, red, dtx: false, phase_ms: 13 }, said)
+}
+
+struct Call {
+    /// What each of the two legs does.
+    leg: Profile,
+    red: bool,
+    dtx: bool,
+    /// The receiver plays a frame so many ms after the sender gave one.
+    phase_ms: u64,
+}
+
+fn call_as(Call { leg, red, dtx, phase_ms }: Call, said: &[i16]) -> Heard {
     let start = Instant::now();
     let control = Arc::new(SendControl::new(crate::codec::opus::DEFAULT_BITRATE_BPS));
     control.set_takes_red(red);
-    control.set_loss_percent(loss_percent as u8);
+    control.set_dtx(dtx);
+    control.set_loss_percent(leg.loss_percent as u8);
     let (out, mut packets) = mpsc::channel(PACKET_QUEUE);
     let mut sender = Pipeline::new(Box::new(NoSource), control, out).unwrap();
-    let profile = Profile { delay_ms: 20.0, jitter_ms: 2.0, loss_percent, ..Profile::default() };
-    let mut legs = [1, 2].map(|leg| Link::new(Schedule::constant(profile).unwrap(), seed() * 10 + leg, start));
+    let mut legs = [1, 2].map(|n| Link::new(Schedule::constant(leg).unwrap(), seed() * 10 + n, start));
     let mut server = Server::default();
     let mut track = Track::new().unwrap();
-    let (mut heard, mut frame, mut bytes) = (Vec::new(), AudioFrame::SILENCE, 0);
+    let (mut heard, mut frame, mut sent) = (Vec::new(), AudioFrame::SILENCE, Vec::new());
     let size = |packet: &RtpPacket| packet.payload.len() as u32 + HEADERS;
     for (n, samples) in said.chunks_exact(FRAME_SAMPLES).enumerate() {
         let now = start + FRAME_DURATION * n as u32;
         frame.samples.copy_from_slice(samples);
         assert!(sender.send(&frame).unwrap());
         while let Ok(packet) = packets.try_recv() {
-            bytes += size(&packet);
+            sent.push((n, size(&packet)));
             legs[0].send(now, size(&packet), packet);
         }
-        for at in (0..20).map(|ms| now + Duration::from_millis(ms)) {
+        for ms in 0..20 {
+            let at = now + Duration::from_millis(ms);
             while let Some((arrival, packet)) = legs[0].poll(at) {
                 server.pass(packet, |packet| legs[1].send(arrival, size(&packet), packet));
             }
             while let Some((arrival, packet)) = legs[1].poll(at) {
                 assert!(track.input.push(ReceivedPacket { packet, arrival }));
             }
+            if ms == phase_ms {
+                track.next_frame(at, &mut frame);
+                heard.extend_from_slice(&frame.samples);
+            }
         }
-        track.next_frame(now + Duration::from_millis(13), &mut frame);
-        heard.extend_from_slice(&frame.samples);
     }
     let seconds = said.len() as f64 / 48_000.0;
-    Heard { samples: heard, report: track.stats.report(), kbps: f64::from(bytes) * 8.0 / seconds / 1000.0 }
+    let bytes: u32 = sent.iter().map(|(_, size)| size).sum();
+    Heard { samples: heard, report: track.stats.report(), sent, kbps: f64::from(bytes) * 8.0 / seconds / 1000.0 }
 }
 
 /// How alike pieces of 60 ms are in two sounds, 0 to 1, and how much later they are in the second, in ms: the normalised
@@ -204,6 +225,55 @@ fn red_costs_no_delay_where_nothing_is_lost() {
     let whole = call(&said, 0.0, false).samples;
     let (alike, later) = figures("loss-0-red-true", &whole, &call(&said, 0.0, true));
     assert!(alike >= 0.99 && later < 1.0, "{alike}, {later} ms later");
+}
+
+/// Somebody talks for 3 s, is silent for 6 in a room that is not quite silent, and talks again.
+#[test]
+fn with_dtx_next_to_nothing_is_sent_in_silence_and_a_voice_after_it_is_whole() {
+    const TALK: usize = 150;
+    const PAUSE: usize = 300;
+    let mut random = StdRng::seed_from_u64(seed());
+    let mut said = said(2 * TALK + PAUSE);
+    // Words that begin when the pause ends.
+    let (words, pause) = (said[50 * FRAME_SAMPLES..][..TALK * FRAME_SAMPLES].to_vec(), TALK * FRAME_SAMPLES);
+    said[pause + PAUSE * FRAME_SAMPLES..].copy_from_slice(&words);
+    said[pause..][..PAUSE * FRAME_SAMPLES].iter_mut().for_each(|sample| *sample = random.random_range(-30..=30));
+
+    let leg = Profile { delay_ms: 20.0, jitter_ms: 2.0, ..Profile::default() };
+    for red in [false, true] {
+        let [whole, with] = [false, true].map(|dtx| call_as(Call { leg, red, dtx, phase_ms: 13 }, &said));
+        // From a second after the voice: the encoder waits whether it comes again, and learns how the room sounds.
+        let silent = TALK + 50..TALK + PAUSE;
+        // Without headers, and with them.
+        let kbps = |heard: &Heard| {
+            let sizes = heard.sent.iter().filter(|(n, _)| silent.contains(n)).map(|(_, size)| *size);
+            let (packets, bytes) = sizes.fold((0, 0), |sum, size| (sum.0 + 1, sum.1 + size));
+            [bytes - packets * HEADERS, bytes].map(|bytes| f64::from(bytes) * 0.008 / (silent.len() as f64 / 50.0))
+        };
+        let ([payload, all], [_, all_without]) = (kbps(&with), kbps(&whole));
+        println!("red {red}: {payload:.1} kbit/s in silence, {all:.1} with headers; {all_without:.1} without DTX");
+        assert!(payload < 2.0 && all < 4.5 && all_without > 40.0, "{payload}, {all} of {all_without} kbit/s");
+        let report = &with.report;
+        assert_eq!((report.lost, report.late, report.concealed, report.undecodable), (0, 0, 0, 0), "{report:?}");
+        // Each word, the first one with its beginning. A second before it is for the wait, which may be another one now.
+        let after = (TALK + PAUSE) * FRAME_SAMPLES;
+        let understood = |heard: &Heard| {
+            let pieces = alike(&said[after - 48_000..], &heard.samples[after - 48_000..]);
+            pieces.iter().filter(|(alike, _)| *alike > 0.8).count() as f64 / pieces.len() as f64
+        };
+        let (before, now) = (understood(&whole), understood(&with));
+        assert!(before > 0.9 && now >= before - 0.03, "{now} of the pieces are as said, {before} without DTX");
+        let loudness = |heard: &Heard| {
+            let onset = &heard.samples[after..][..25 * FRAME_SAMPLES];
+            onset.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>()
+        };
+        let onset = loudness(&with) / loudness(&whole);
+        assert!((0.8..1.25).contains(&onset), "the beginning has {onset} of its energy");
+        // The room is heard in the pause, as it was.
+        let room = &with.samples[(TALK + 100) * FRAME_SAMPLES..][..100 * FRAME_SAMPLES];
+        let quietest = room.chunks_exact(FRAME_SAMPLES).filter(|frame| frame.iter().all(|sample| *sample == 0)).count();
+        assert_eq!(quietest, 0, "the line sounds dead");
+    }
 }
 
 /// What scripts/lib/speech-loss measures PESQ of. Without TRILL_TEST_SPEECH_OUT there is nothing to do.

@@ -74,7 +74,8 @@ pub(super) fn open(settings: &mut SessionSettings, tell: &Tell) -> Result<Opened
         if settings.microphone_muted {
             source.pause();
         }
-        let track = track(TrackSource::Microphone, settings.microphone_muted, (0, 0), settings.audio_bitrate_bps);
+        let mut track = track(TrackSource::Microphone, settings.microphone_muted, (0, 0), settings.audio_bitrate_bps);
+        track.dtx = settings.audio_dtx;
         let (out, packets) = queue();
         locals.push(Local::new(track, Simulcast::Never, vec![packets], Pipeline::Audio(source, out)));
     }
@@ -99,6 +100,7 @@ impl Local {
     fn new(track: LocalTrack, simulcast: Simulcast, packets: Vec<PacketSource>, pipeline: Pipeline) -> Self {
         let control = Arc::new(SendControl::new(track.bitrate_bps));
         control.set_muted(track.muted);
+        control.set_dtx(track.dtx);
         let local = Self { track, control, packets, simulcast, pipeline };
         local.others_present(0);
         local
@@ -174,7 +176,8 @@ fn track(source: TrackSource, muted: bool, (width, height): (u32, u32), bitrate_
         _ => (TrackKind::Audio, "microphone"),
     };
     let cid = format!("{name}-{:016x}", rand::random::<u64>());
-    LocalTrack { cid, kind, source, name: name.to_owned(), muted, width, height, bitrate_bps, layers: Vec::new() }
+    let (name, dtx, layers) = (name.to_owned(), false, Vec::new());
+    LocalTrack { cid, kind, source, name, muted, width, height, bitrate_bps, dtx, layers }
 }
 
 fn in_range(name: &str, value: u32, min: u32, max: u32) -> Result<()> {

@@ -34,6 +34,9 @@ pub struct SessionSettings {
     pub audio_taps: Option<AudioTaps>,
     /// At most; a narrow path gets less. 6,000 to 510,000.
     pub audio_bitrate_bps: u32,
+    /// Discontinuous transmission: while nobody talks, next to nothing is sent of the microphone, and the others hear the noise of the
+    /// room as it was. For voices: music and tones may be taken for noise.
+    pub audio_dtx: bool,
     /// At most; a narrow path gets less, and smaller pictures. 30,000 to 20,000,000. Where the picture is sent in several sizes,
     /// that of the largest; the others take 40 % of it together.
     pub video_bitrate_bps: u32,
@@ -60,6 +63,7 @@ impl Default for SessionSettings {
             video_outputs: Box::new(|_, _, _| VideoOutput::None),
             audio_taps: None,
             audio_bitrate_bps: 32_000,
+            audio_dtx: false,
             video_bitrate_bps: 1_500_000,
             video: VideoSenderSettings::default(),
             simulcast: Simulcast::default(),

@@ -479,10 +479,9 @@ fn add_track(track: &LocalTrack) -> proto::AddTrackRequest {
         source: proto::TrackSource::from(track.source) as i32,
         layers,
         simulcast_codecs,
-        // Pauses are sent as all else is.
         audio_features: match track.kind {
-            TrackKind::Audio => vec![proto::AudioTrackFeature::TfNoDtx as i32],
-            TrackKind::Video => Vec::new(),
+            TrackKind::Audio if !track.dtx => vec![proto::AudioTrackFeature::TfNoDtx as i32],
+            _ => Vec::new(),
         },
         ..Default::default()
     }

@@ -164,6 +164,7 @@ fn microphone() -> LocalTrack {
         width: 0,
         height: 0,
         bitrate_bps: 0,
+        dtx: false,
         layers: Vec::new(),
     }
 }
@@ -186,6 +187,17 @@ fn camera() -> LocalTrack {
 fn leave(reason: proto::DisconnectReason, action: proto::leave_request::Action) -> Response {
     let (reason, action) = (reason as i32, action as i32);
     Response::Leave(proto::LeaveRequest { reason, action, ..Default::default() })
+}
+
+#[test]
+fn a_track_is_announced_with_whether_silence_is_left_out_of_it() {
+    for dtx in [false, true] {
+        let mut scene = Scene::new();
+        scene.machine.publish(scene.now, LocalTrack { dtx, ..microphone() }).unwrap();
+        scene.signal(Response::Join(join_answer(Vec::new())));
+        let [Request::AddTrack(request)] = &scene.sent()[..] else { panic!() };
+        assert_eq!(request.audio_features.contains(&(proto::AudioTrackFeature::TfNoDtx as i32)), !dtx);
+    }
 }
 
 #[test]
