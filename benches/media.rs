@@ -88,7 +88,7 @@ fn jitter(c: &mut Criterion) {
             };
             buffer.insert(ReceivedPacket { packet, arrival });
             n += 1;
-            buffer.pull(arrival)
+            buffer.pull(arrival, 0)
         })
     });
 }
@@ -98,7 +98,11 @@ fn pace(c: &mut Criterion) {
     let mut voice = [0; FRAME_SAMPLES + LONGEST];
     voice[..FRAME_SAMPLES].iter_mut().enumerate().for_each(|(n, s)| *s = (6000.0 * wave(n as f64 * 0.0157)) as i16);
     c.bench_function("20 ms of a voice made shorter", |b| {
-        b.iter_batched_ref(|| voice, |voice| shorten(&mut voice[..FRAME_SAMPLES], false), BatchSize::SmallInput)
+        b.iter_batched_ref(
+            || voice,
+            |voice| shorten(&mut voice[..FRAME_SAMPLES], LONGEST, false),
+            BatchSize::SmallInput,
+        )
     });
     c.bench_function("20 ms of a voice made longer", |b| {
         b.iter_batched_ref(|| voice, |voice| lengthen(voice, FRAME_SAMPLES), BatchSize::SmallInput)

@@ -188,7 +188,7 @@ fn audio_in(c: &mut Criterion) {
                 RtpPacket { sequence: n as u16, timestamp, marker: false, payload, red: false, audio_level: None };
             buffer.insert(ReceivedPacket { packet, arrival });
             n += 1;
-            if let Pull::Packet(payload, _) = buffer.pull(arrival) {
+            if let Pull::Packet(payload, _) = buffer.pull(arrival, 0) {
                 decoder.decode(&payload, &mut decoded).unwrap();
                 frame.samples.copy_from_slice(&decoded[..FRAME_SAMPLES]);
                 mixer.add(&frame);

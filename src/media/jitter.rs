@@ -1,9 +1,10 @@
 //! The audio jitter buffer: packets come in when the network gives them, frames go out every 20 ms.
 //!
-//! A packet is due when it has waited as long as the network's jitter asks for (the target, adapted to what was
-//! measured). What is missing then is concealed, or recovered from the in-band FEC of its successor; what a later packet
-//! brought as redundancy ([`super::red`]) is not missing. The buffer works on the sender's timestamps, so packets may be of any length that Opus has, and silence that was not sent
-//! (discontinuous transmission, mute) is not taken for loss.
+//! A packet is due when it has waited as long as the network's jitter asks for (the target, adapted to what was measured). A frame is
+//! asked for as a whole: a packet is needed when that frame is asked for in which it begins, and that is not to be before it is due.
+//! What is missing then is concealed, or recovered from the in-band FEC of its successor; what a later packet brought as redundancy
+//! ([`super::red`]) is not missing. The buffer works on the sender's timestamps, so packets may be of any length that Opus has, and
+//! silence that was not sent (discontinuous transmission, mute) is not taken for loss.
 //!
 //! Delay that is too long (after a burst, or because the sender's clock is the faster one) is worked off by playing a little
 //! faster; delay that is too short grows by playing slower, or where a packet is missing anyway. How the sound is made
@@ -31,13 +32,26 @@ const MAX_COMFORT: u32 = 25;
 /// A jump of the sender's timestamps beyond what concealment covers is a pause, in samples.
 const PAUSE: i64 = MAX_CONCEALED as i64 * FRAME;
 
-/// Played so many samples later than jitter asks for, sound is played faster: 30 ms. That it is pulled in pieces of 20 ms alone
-/// makes up to 20 ms.
-const TOO_LATE: f32 = 1440.0;
-/// Over 130 ms: also where that is heard.
-const FAR_TOO_LATE: f32 = 6240.0;
-/// Played 5 ms earlier, it is played slower.
+/// Asked for so many samples earlier than jitter asks for, sound is played slower: 5 ms.
 const TOO_EARLY: f32 = -240.0;
+/// Where packets could be asked for a frame earlier, and still so much later than jitter asks for, sound is played faster: 3 ms.
+const SPARE: f32 = 144.0;
+/// A target beyond this, 10 ms, is that of a network that jitters: there so much more is left in place as it is longer, up to a frame.
+const SETTLED: f32 = 480.0;
+/// So many packets are the beginning: 5 s.
+const BEGINNING: u64 = 250;
+/// Over 100 ms later: also where that is heard.
+const FAR_TOO_LATE: f32 = 4800.0;
+/// What a loss counts for, how much of that each packet leaves, and from how much on there may be more: 770 packets.
+const LOSS: f32 = 0.05;
+const LOSS_FADES: f32 = 0.997;
+const LOSSY: f32 = 0.005;
+/// Some 3 % of all packets, or six in a row.
+const MUCH_LOSS: f32 = 0.3;
+/// At the beginning nobody knows: for 100 packets, two seconds, as if something had been lost.
+const LOSS_UNKNOWN: f32 = 0.00675;
+/// Less than that is not worth a change of the sound: 5 ms.
+const WORTHWHILE: i64 = 240;
 
 /// What the decoder has to do for the next piece of audio.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,10 +72,10 @@ pub enum Pull {
 pub enum Pace {
     /// As it is.
     Even,
-    /// The delay is too long: shorter, where that is not heard.
-    Faster,
-    /// The delay is far too long: shorter, also where that is heard.
-    Fastest,
+    /// The delay is too long: shorter, where that is not heard, by so many samples at most.
+    Faster(usize),
+    /// The delay is far too long: shorter by so many samples at most, also where that is heard.
+    Fastest(usize),
     /// The delay is too short: longer, where that is not heard.
     Slower,
 }
@@ -125,9 +139,12 @@ pub struct JitterBuffer {
     concealed: u32,
     /// The last packet played said that the sender goes silent.
     silent: bool,
-    /// By how many samples packets are played later than the jitter asks for, smoothed over half a second.
-    behind: f32,
-    /// The share of packets lost, smoothed over some 100 packets.
+    /// For how many samples packets wait, from when they come at the earliest until they are played: the least of late, for a pull that
+    /// comes late leaves them more time, and it is the early ones that need them.
+    wait: f32,
+    /// The target in samples, for as long as it has been.
+    lasting: f32,
+    /// How much was lost of late: for a quarter of a minute after a loss there is reason to expect another one.
     loss: f32,
     delay: DelayEstimator,
     stats: JitterStats,
@@ -148,8 +165,9 @@ impl Default for JitterBuffer {
             last_samples: FRAME,
             concealed: 0,
             silent: false,
-            behind: 0.0,
-            loss: 0.0,
+            wait: 0.0,
+            lasting: 0.0,
+            loss: LOSS_UNKNOWN,
             delay: DelayEstimator::default(),
             stats: JitterStats::default(),
         }
@@ -225,11 +243,11 @@ impl JitterBuffer {
         }
     }
 
-    /// What is to be played next, which is going to be at `now`: after what was pulled before.
-    pub fn pull(&mut self, now: Instant) -> Pull {
+    /// What is to be played after what was pulled before, of which `ready` samples are left at `now`.
+    pub fn pull(&mut self, now: Instant, ready: usize) -> Pull {
         loop {
             if let State::Waiting { conceal } = self.state
-                && let Some(pull) = self.wait(now, conceal)
+                && let Some(pull) = self.wait(now, ready, conceal)
             {
                 return pull;
             }
@@ -239,7 +257,7 @@ impl JitterBuffer {
                     self.next_sequence = Some(next + 1);
                     None
                 }
-                Some(slot) => self.play(slot, now),
+                Some(slot) => self.play(slot, now, ready),
                 None => self.miss(next, now),
             };
             if let Some(pull) = pull {
@@ -250,7 +268,7 @@ impl JitterBuffer {
 
     /// What was last pulled was played by so many samples longer (or shorter) than it is.
     pub fn paced(&mut self, samples: i64) {
-        self.behind += samples as f32;
+        self.wait += samples as f32;
         let counter = if samples < 0 { &mut self.stats.removed_samples } else { &mut self.stats.inserted_samples };
         *counter += samples.unsigned_abs();
     }
@@ -258,7 +276,7 @@ impl JitterBuffer {
     /// How long a packet waits at present before it is played, as the network's jitter asks for.
     pub fn target(&self) -> Duration {
         // A lost packet can only be recovered from its successor when that one is there in time.
-        let successor = if self.loss > 0.005 { Duration::from_millis(20) } else { Duration::ZERO };
+        let successor = if self.loss > LOSSY { Duration::from_millis(20) } else { Duration::ZERO };
         self.delay.target() + successor
     }
 
@@ -282,7 +300,7 @@ impl JitterBuffer {
     }
 
     /// Starts to play when the oldest packet is due; until then says what fills the time.
-    fn wait(&mut self, now: Instant, conceal: u32) -> Option<Pull> {
+    fn wait(&mut self, now: Instant, ready: usize, conceal: u32) -> Option<Pull> {
         if let Some(oldest) = self.oldest()
             && let Some(time) = self.slots[index(oldest)].as_ref().map(|slot| slot.time)
             && (self.delay.due(time, self.target()).is_none_or(|due| now >= due) || self.held > CAPACITY / 2)
@@ -292,7 +310,7 @@ impl JitterBuffer {
             self.next_sequence = Some(oldest);
             self.next_time = time;
             self.state = State::Playing;
-            self.behind = 0.0;
+            self.wait = self.waited(time, now, ready).unwrap_or(0.0);
             return None;
         }
         if conceal == 0 {
@@ -305,7 +323,7 @@ impl JitterBuffer {
         Some(Pull::Conceal(FRAME_SAMPLES))
     }
 
-    fn play(&mut self, slot: Slot, now: Instant) -> Option<Pull> {
+    fn play(&mut self, slot: Slot, now: Instant, ready: usize) -> Option<Pull> {
         if slot.time - self.next_time > PAUSE {
             // The sender was silent on purpose: the packet begins anew, after the delay that it needs.
             self.state = State::Waiting { conceal: MAX_COMFORT };
@@ -321,26 +339,44 @@ impl JitterBuffer {
             self.count_lost(1);
             self.stats.red_recovered += 1;
         } else {
-            self.loss *= 0.99;
+            self.loss *= LOSS_FADES;
         }
-        Some(Pull::Packet(slot.payload, self.pace(slot.time, now)))
+        Some(Pull::Packet(slot.payload, self.pace(slot.time, now, ready)))
     }
 
-    /// How what was made at `time` is played at `now`, so that the delay becomes what the jitter asks for.
-    fn pace(&mut self, time: i64, now: Instant) -> Pace {
-        let Some(due) = self.delay.due(time, self.target()) else { return Pace::Even };
-        let ticks = |duration| RtpClock::OPUS.ticks(duration) as f32;
-        let behind = ticks(now.saturating_duration_since(due)) - ticks(due.saturating_duration_since(now));
-        self.behind += (behind - self.behind) * 0.04;
-        if self.behind.min(behind) > FAR_TOO_LATE {
-            Pace::Fastest
-        } else if self.behind.min(behind) > TOO_LATE {
-            Pace::Faster
-        } else if self.behind.max(behind) < TOO_EARLY {
-            Pace::Slower
+    /// How what was made at `time` is played after `ready` samples, so that the delay becomes what the jitter asks for.
+    fn pace(&mut self, time: i64, now: Instant, ready: usize) -> Pace {
+        let Some(wait) = self.waited(time, now, ready) else { return Pace::Even };
+        self.wait += (wait - self.wait) * if wait < self.wait { 0.2 } else { 0.02 };
+        let target = RtpClock::OPUS.ticks(self.target()) as f32;
+        // What is ready is played meanwhile, but the packet was needed when the frame was asked for.
+        // One packet or two that were late are no reason to wait for longer: a second of them is, and that much is lost.
+        let at_once = self.lasting > target || self.loss > MUCH_LOSS;
+        self.lasting += (target - self.lasting) * if at_once { 1.0 } else { 0.03 };
+        if self.wait.max(wait) - ready as f32 - self.lasting < TOO_EARLY {
+            return Pace::Slower;
+        }
+        let later = self.wait.min(wait) - ready as f32 - target;
+        // To leave out what is ready costs nothing. Beyond that packets are needed by whole frames earlier.
+        // Where it jitters, what is too much now may be needed soon; but what is too much at the beginning was a guess.
+        let jitters = if self.stats.received < BEGINNING { 0.0 } else { (target - SETTLED).clamp(0.0, FRAME as f32) };
+        let spare = SPARE + jitters;
+        let frames = ((later - spare) / FRAME as f32).floor().max(0.0) as i64;
+        let most = ready as i64 + frames * FRAME;
+        if later > FAR_TOO_LATE {
+            Pace::Fastest(most as usize)
+        } else if most >= WORTHWHILE {
+            Pace::Faster(most as usize)
         } else {
             Pace::Even
         }
+    }
+
+    /// For how many samples what was made at `time` has waited when `ready` others are played, from when it came at the earliest.
+    fn waited(&self, time: i64, now: Instant, ready: usize) -> Option<f32> {
+        let came = self.delay.due(time, Duration::ZERO)?;
+        let ticks = |duration| RtpClock::OPUS.ticks(duration) as f32;
+        Some(ticks(now.saturating_duration_since(came)) - ticks(came.saturating_duration_since(now)) + ready as f32)
     }
 
     /// The packet whose turn it is has not come.
@@ -364,6 +400,7 @@ impl JitterBuffer {
             // It is early to take it for lost: the wait is shorter than jitter asks for, and grows by this.
             self.concealed += 1;
             self.stats.concealed += 1;
+            self.wait += FRAME as f32;
             return Some(Pull::Conceal(FRAME_SAMPLES));
         }
         self.count_lost(1);
@@ -386,7 +423,7 @@ impl JitterBuffer {
         let packets = packets.max(0) as u64;
         self.stats.lost += packets;
         if packets > 0 {
-            self.loss += (1.0 - self.loss) * 0.05;
+            self.loss += (1.0 - self.loss) * LOSS;
         }
     }
 

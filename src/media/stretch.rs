@@ -18,10 +18,10 @@ const LENGTH_BONUS: f32 = 0.03;
 /// The mean square of what is so quiet (50 dB below overload) that no join in it is heard.
 const QUIET: f32 = 32_768.0 * 32_768.0 * 1e-5;
 
-/// Shortens `samples` (48 kHz mono) by one period. Answers how many are left, at the slice's beginning: all where nothing in it
-/// is alike, unless `at_any_price`.
-pub fn shorten(samples: &mut [i16], at_any_price: bool) -> usize {
-    let Some(period) = period(samples, at_any_price) else { return samples.len() };
+/// Shortens `samples` (48 kHz mono) by one period, of `most` samples at most. Answers how many are left, at the slice's beginning: all
+/// where nothing in it is alike, unless `at_any_price`.
+pub fn shorten(samples: &mut [i16], most: usize, at_any_price: bool) -> usize {
+    let Some(period) = period(samples, most, at_any_price) else { return samples.len() };
     let left = samples.len() - period;
     for n in 0..OVERLAP {
         samples[n] = fade(samples[n], samples[n + period], n);
@@ -36,7 +36,7 @@ pub fn lengthen(samples: &mut [i16], len: usize) -> usize {
     if samples.len() < len + LONGEST {
         return len;
     }
-    let Some(period) = period(&samples[..len], false) else { return len };
+    let Some(period) = period(&samples[..len], LONGEST, false) else { return len };
     // The whole once more, a period later, faded into from what followed the first period.
     let mut followed = [0; OVERLAP];
     followed.copy_from_slice(&samples[period..period + OVERLAP]);
@@ -53,9 +53,9 @@ fn fade(from: i16, to: i16, n: usize) -> i16 {
     ((i32::from(from) * (whole - n) + i32::from(to) * n) / whole) as i16
 }
 
-/// By how many samples the beginning may be moved, so that it is like itself.
-fn period(samples: &[i16], at_any_price: bool) -> Option<usize> {
-    let longest = samples.len().checked_sub(OVERLAP)?.min(LONGEST);
+/// By how many samples, `most` at most, the beginning may be moved, so that it is like itself.
+fn period(samples: &[i16], most: usize, at_any_price: bool) -> Option<usize> {
+    let longest = samples.len().checked_sub(OVERLAP)?.min(LONGEST).min(most);
     if longest < SHORTEST {
         return None;
     }
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn faster(frame: &mut Vec<i16>) {
-        let left = shorten(frame, false);
+        let left = shorten(frame, LONGEST, false);
         frame.truncate(left);
     }
 
@@ -159,8 +159,8 @@ mod tests {
     fn noise_is_left_alone_unless_it_must_be_shorter() {
         let mut rng = StdRng::seed_from_u64(4);
         let noise: Vec<i16> = (0..FRAME_SAMPLES).map(|_| rng.random_range(-8000..8000)).collect();
-        assert_eq!(shorten(&mut noise.clone(), false), FRAME_SAMPLES);
-        assert!(shorten(&mut noise.clone(), true) < FRAME_SAMPLES);
+        assert_eq!(shorten(&mut noise.clone(), LONGEST, false), FRAME_SAMPLES);
+        assert!(shorten(&mut noise.clone(), LONGEST, true) < FRAME_SAMPLES);
         let mut room = noise.clone();
         room.resize(FRAME_SAMPLES + LONGEST, 0);
         assert_eq!(lengthen(&mut room, FRAME_SAMPLES), FRAME_SAMPLES);
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn silence_is_cut_and_filled_as_far_as_possible() {
-        assert_eq!(shorten(&mut [3; FRAME_SAMPLES], false), FRAME_SAMPLES - LONGEST);
+        assert_eq!(shorten(&mut [3; FRAME_SAMPLES], LONGEST, false), FRAME_SAMPLES - LONGEST);
         assert_eq!(lengthen(&mut [3; FRAME_SAMPLES + LONGEST], FRAME_SAMPLES), FRAME_SAMPLES + LONGEST);
     }
 
@@ -178,7 +178,7 @@ mod tests {
         let mut onset = [3; FRAME_SAMPLES];
         onset[COMPARED..].copy_from_slice(&voice(150.0, FRAME_SAMPLES - COMPARED));
         let before = energy(&onset);
-        let left = shorten(&mut onset, false);
+        let left = shorten(&mut onset, LONGEST, false);
         assert!(energy(&onset[..left]) > before * 0.9);
     }
 
@@ -186,7 +186,7 @@ mod tests {
     fn pieces_of_any_length_are_taken() {
         for len in (0..6000).step_by(40) {
             let mut sound = voice(150.0, len);
-            assert!(shorten(&mut sound.clone(), true) <= len);
+            assert!(shorten(&mut sound.clone(), LONGEST, true) <= len);
             assert_eq!(lengthen(&mut sound, len), len, "no room");
             sound.resize(len + LONGEST, 0);
             assert!(lengthen(&mut sound, len) >= len);

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How often it is looked whether the device has brought enough, once it may have: a fraction of a frame.
-const POLL: Duration = Duration::from_millis(3);
+const POLL: Duration = Duration::from_millis(1);
 /// A device's call comes so much earlier now and then.
-const EARLY: Duration = Duration::from_millis(2);
+const EARLY: Duration = Duration::from_millis(1);
 /// What waits longer than this, in frames, is left out: its reader stood still, and old sound is delay for good.
 const MAX_BEHIND: usize = 6;
 

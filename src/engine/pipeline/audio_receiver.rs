@@ -197,7 +197,7 @@ impl Track {
             self.jitter.insert(received);
         }
         while self.samples.len() < FRAME_SAMPLES {
-            let pull = self.jitter.pull(now + RtpClock::OPUS.duration(self.samples.len() as i64));
+            let pull = self.jitter.pull(now, self.samples.len());
             self.decode(pull);
         }
         self.samples.take(frame);
@@ -320,8 +320,8 @@ impl Samples {
         let len = self.end - begin;
         let changed = match pace {
             Pace::Even => len,
-            Pace::Faster => stretch::shorten(&mut self.buffer[begin..self.end], false),
-            Pace::Fastest => stretch::shorten(&mut self.buffer[begin..self.end], true),
+            Pace::Faster(most) => stretch::shorten(&mut self.buffer[begin..self.end], most, false),
+            Pace::Fastest(most) => stretch::shorten(&mut self.buffer[begin..self.end], most, true),
             Pace::Slower => stretch::lengthen(&mut self.buffer[begin..], len),
         };
         self.end = begin + changed;

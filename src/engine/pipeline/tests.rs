@@ -227,6 +227,30 @@ fn red_costs_no_delay_where_nothing_is_lost() {
     assert!(alike >= 0.99 && later < 1.0, "{alike}, {later} ms later");
 }
 
+/// From when a sample is made at a source until a sink is given it, by all that is between but the network: a frame of 20 ms, Opus,
+/// and the jitter buffer. In which phase frames are made and played is chance, so all are tried.
+#[test]
+fn on_a_clean_link_a_voice_is_heard_50_ms_later() {
+    let said = said(FRAMES);
+    let leg = Profile { delay_ms: 0.5, jitter_ms: 0.3, ..Profile::default() };
+    let mut delays = Vec::new();
+    for phase in (0..20).step_by(4) {
+        let heard = call_as(Call { leg, red: true, dtx: false, phase_ms: phase }, &said);
+        assert_eq!((heard.report.concealed, heard.report.lost), (0, 0), "phase {phase}: {:?}", heard.report);
+        // Without the first three seconds, in which it is not known whether anything gets lost.
+        let pieces = alike(&said[96_000..], &heard.samples[96_000..]).into_iter().filter(|(alike, _)| *alike > 0.8);
+        delays.extend(pieces.map(|(_, later)| later + 20.0 + phase as f64));
+    }
+    delays.sort_by(f64::total_cmp);
+    let [median, most] = [50, 95].map(|percent| delays[(delays.len() - 1) * percent / 100]);
+    println!("mouth to ear: median {median:.0} ms, p95 {most:.0} ms, of {} pieces", delays.len());
+    assert!(
+        delays.len() > 200 && median <= 52.0 && most <= 60.0,
+        "median {median} ms, p95 {most} ms of {}",
+        delays.len()
+    );
+}
+
 /// Somebody talks for 3 s, is silent for 6 in a room that is not quite silent, and talks again.
 #[test]
 fn with_dtx_next_to_nothing_is_sent_in_silence_and_a_voice_after_it_is_whole() {

@@ -3,15 +3,19 @@
 use crate::media::clock::RtpClock;
 use std::time::{Duration, Instant};
 
-const BUCKET: Duration = Duration::from_millis(5);
-const BUCKETS: usize = 100;
+const BUCKET: Duration = Duration::from_micros(2500);
+const BUCKETS: usize = 200;
 /// How much of the past one packet leaves: half of it is forgotten after some 45 packets, and the wait of a jitter that is over
 /// after 230 (4.6 s).
 const FORGET: f32 = 0.985;
 /// The share of packets that shall be in time.
 const IN_TIME: f32 = 0.97;
-/// What the pull every 20 ms and threads that wake up late ask for on top.
-const MARGIN: Duration = Duration::from_millis(20);
+/// On top comes as much again, within these: a network that is even today needs little, one that jitters may do worse tomorrow.
+const LEAST_MARGIN: Duration = Duration::from_millis(5);
+const MOST_MARGIN: Duration = Duration::from_micros(17_500);
+/// Until so many packets, a second, were measured, they wait for so long at least.
+const LEARNED: u32 = 50;
+const UNKNOWN: Duration = Duration::from_millis(20);
 /// The fastest packet of the last 5 to 10 s is the baseline: over that time clocks do not drift apart noticeably.
 const WINDOW: Duration = Duration::from_secs(5);
 /// After such a pause, or with such a delay, the sender's clock may have been set anew.
@@ -21,6 +25,10 @@ const REBASE: Duration = Duration::from_secs(1);
 pub(super) struct DelayEstimator {
     origin: Option<Origin>,
     histogram: [f32; BUCKETS],
+    /// Packets measured.
+    seen: u32,
+    /// How much later than the fastest nearly all come.
+    lateness: Duration,
     jitter_ns: f64,
 }
 
@@ -37,10 +45,7 @@ struct Origin {
 
 impl Default for DelayEstimator {
     fn default() -> Self {
-        let mut histogram = [0.0; BUCKETS];
-        // Until something is measured: 20 ms of jitter.
-        histogram[3] = 1.0;
-        Self { origin: None, histogram, jitter_ns: 0.0 }
+        Self { origin: None, histogram: [0.0; BUCKETS], seen: 0, lateness: Duration::ZERO, jitter_ns: 0.0 }
     }
 }
 
@@ -68,8 +73,12 @@ impl DelayEstimator {
 
         let over = (delay - origin.baseline()).max(0) as u128;
         let bucket = (over / BUCKET.as_nanos()).min(BUCKETS as u128 - 1) as usize;
-        self.histogram.iter_mut().for_each(|share| *share *= FORGET);
-        self.histogram[bucket] += 1.0 - FORGET;
+        // At the beginning each counts as much as the others: what is measured is what there was.
+        self.seen = self.seen.saturating_add(1);
+        let forget = FORGET.min(1.0 - 1.0 / self.seen as f32);
+        self.histogram.iter_mut().for_each(|share| *share *= forget);
+        self.histogram[bucket] += 1.0 - forget;
+        self.lateness = self.quantile();
     }
 
     /// The sender began anew: old delays say nothing about its clock.
@@ -78,13 +87,18 @@ impl DelayEstimator {
     }
 
     pub(super) fn target(&self) -> Duration {
+        let wait = self.lateness + self.lateness.clamp(LEAST_MARGIN, MOST_MARGIN);
+        if self.seen < LEARNED { wait.max(UNKNOWN) } else { wait }
+    }
+
+    fn quantile(&self) -> Duration {
         let total: f32 = self.histogram.iter().sum();
         let mut seen = 0.0;
         let bucket = self.histogram.iter().position(|share| {
             seen += share;
             seen >= total * IN_TIME
         });
-        BUCKET * (bucket.unwrap_or(BUCKETS - 1) as u32 + 1) + MARGIN
+        BUCKET * (bucket.unwrap_or(BUCKETS - 1) as u32 + 1)
     }
 
     /// When a packet made at `time` is to be played, so that those that wait for `target` at most are in time.

@@ -2,6 +2,7 @@
 
 mod dtx;
 mod red;
+mod wait;
 
 use super::*;
 use crate::media::rtp::RtpPacket;
@@ -57,14 +58,15 @@ fn run(count: u64, frame_every: Duration, sound: Sound, mut delay: impl FnMut(u6
         }
         while decoded < FRAME {
             let at = now + RtpClock::OPUS.duration(decoded);
-            let pull = buffer.pull(at);
+            let pull = buffer.pull(now, decoded as usize);
             decoded += match &pull {
                 Pull::Packet(payload, pace) => {
                     delays.push((at - (start + TICK * number(payload) as u32)).as_millis() as u64);
-                    let longer = match pace {
+                    let longer = match *pace {
                         Pace::Even => 0,
-                        Pace::Faster => -sound.0,
-                        Pace::Fastest => -sound.0.max(120),
+                        Pace::Faster(most) if sound.0 > most as i64 => 0,
+                        Pace::Faster(_) => -sound.0,
+                        Pace::Fastest(most) => -sound.0.max(120).min(most as i64),
                         Pace::Slower => sound.0,
                     };
                     buffer.paced(longer);
@@ -204,7 +206,7 @@ fn a_sender_that_goes_silent_on_purpose_loses_nothing() {
             received.packet.sequence = sequence as u16;
             buffer.insert(received);
         }
-        pulls.push(buffer.pull(now + Duration::from_millis(3)));
+        pulls.push(buffer.pull(now + Duration::from_millis(3), 0));
     }
     assert_eq!(buffer.stats().lost, 0);
     assert!(pulls[100..200].iter().all(|p| *p == Pull::Silence));
@@ -232,7 +234,7 @@ fn a_short_pause_does_not_use_up_the_wait_that_jitter_asks_for() {
             }
             buffer.insert(received);
         }
-        if let Pull::Packet(payload, _) = buffer.pull(now) {
+        if let Pull::Packet(payload, _) = buffer.pull(now, 0) {
             let n = number(&payload);
             delays[n as usize] = now - sent(n);
         }
@@ -267,7 +269,7 @@ fn a_stream_that_begins_anew_is_played_from_its_new_start() {
         let now = start + TICK * tick as u32;
         // After 100 packets other numbers and another clock.
         buffer.insert(packet(if tick < 100 { tick } else { tick + 20_000 }, now));
-        pulls.push(buffer.pull(now + Duration::from_millis(1)));
+        pulls.push(buffer.pull(now + Duration::from_millis(1), 0));
     }
     assert!(played(&pulls[110..]).len() > 85, "{:?}", buffer.stats());
 }
@@ -285,7 +287,7 @@ fn random_packets_neither_panic_nor_grow_the_buffer() {
         received.packet.payload = (0..rng.random_range(0..20)).map(|_| rng.random::<u8>()).collect::<Vec<_>>().into();
         buffer.insert(received);
         if tick % 4 == 0 {
-            buffer.pull(now);
+            buffer.pull(now, 0);
         }
         assert!(buffer.held <= CAPACITY);
     }
@@ -294,7 +296,7 @@ fn random_packets_neither_panic_nor_grow_the_buffer() {
     let pulls: Vec<Pull> = (0..100u64)
         .map(|n| {
             buffer.insert(packet(n, now + TICK * n as u32));
-            buffer.pull(now + TICK * n as u32)
+            buffer.pull(now + TICK * n as u32, 0)
         })
         .collect();
     assert!(played(&pulls).len() > 80, "{}", played(&pulls).len());

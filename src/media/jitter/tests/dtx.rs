@@ -61,7 +61,7 @@ fn run_dtx(ticks: u64, mut delay: impl FnMut(u64) -> Option<Duration>) -> Outcom
         while let Some(received) = arrivals.next_if(|received| received.arrival <= now) {
             buffer.insert(received);
         }
-        let pull = buffer.pull(now);
+        let pull = buffer.pull(now, 0);
         if let Pull::Packet(payload, _) = &pull
             && payload.len() > 2
             && sent(number(payload)) == Sent::Voice

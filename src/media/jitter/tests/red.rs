@@ -26,7 +26,7 @@ fn played_of(received: Vec<ReceivedPacket>, start: Instant, ticks: u32) -> (Vec<
         while let Some(received) = received.next_if(|received| received.arrival <= now) {
             buffer.insert(received);
         }
-        buffer.pull(now)
+        buffer.pull(now, 0)
     });
     (pulls.collect(), buffer.stats())
 }
@@ -82,7 +82,7 @@ fn red_that_cannot_be_read_is_counted_and_hostile_red_does_no_harm() {
         received.packet.timestamp = rng.random_range(0..40_000);
         received.packet.payload = (0..rng.random_range(0..40)).map(|_| rng.random::<u8>()).collect::<Vec<_>>().into();
         buffer.insert(received);
-        buffer.pull(now);
+        buffer.pull(now, 0);
         assert!(buffer.held <= CAPACITY);
     }
     assert!(buffer.stats().invalid > 1000, "{:?}", buffer.stats());
@@ -92,7 +92,7 @@ fn red_that_cannot_be_read_is_counted_and_hostile_red_does_no_harm() {
         .map(|received| {
             let arrival = received.arrival;
             buffer.insert(received);
-            buffer.pull(arrival)
+            buffer.pull(arrival, 0)
         })
         .collect();
     assert!(played(&pulls[100..]).len() > 150, "{}", played(&pulls).len());
