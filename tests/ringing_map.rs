@@ -1,9 +1,10 @@
-//! Every test that docs/ringing-rules.md names is there.
+//! Every test that docs/ringing-rules.md and docs/bad-input.md name is there.
 
 use std::fs;
 use std::path::Path;
 
 const PAGE: &str = include_str!("../docs/ringing-rules.md");
+const BAD_MEDIA: &str = include_str!("../docs/bad-input.md");
 
 #[test]
 fn each_rule_of_ringing_names_a_test_that_exists() {
@@ -22,6 +23,25 @@ fn each_rule_of_ringing_names_a_test_that_exists() {
         }
     }
     assert!(rows > 80, "{rows} rows");
+}
+
+#[test]
+fn each_kind_of_bad_media_names_a_test_that_exists() {
+    let mut rows = 0;
+    for row in BAD_MEDIA.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, what, _, tests, _] = cells[..] else { panic!("not three cells: {row}") };
+        if tests == "shown by" {
+            continue;
+        }
+        rows += 1;
+        let names: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty(), "nothing shows: {what}");
+        for name in names {
+            assert!(exists(name), "{name}, which is to show {what:?}, is no test");
+        }
+    }
+    assert!(rows >= 15, "{rows} rows");
 }
 
 /// `folder::file::test`, of `tests/` or of `src/`.

@@ -209,8 +209,11 @@ mod tests {
     use bytes::Bytes;
     use rtc::interceptor::RTCPFeedback as InterceptorFeedback;
     use rtc::interceptor::{AttributedPacket, Interceptor, Packet, RTPHeaderExtension, StreamInfo, TaggedPacket};
+    use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
     use rtc::rtcp::transport_feedbacks::transport_layer_cc::TransportLayerCc;
-    use rtc::rtcp::transport_feedbacks::transport_layer_nack::{TransportLayerNack, nack_pairs_from_sequence_numbers};
+    use rtc::rtcp::transport_feedbacks::transport_layer_nack::{
+        NackPair, TransportLayerNack, nack_pairs_from_sequence_numbers,
+    };
     use rtc::rtp;
     use rtc::sansio::Protocol;
     use std::time::{Duration, Instant};
@@ -283,6 +286,41 @@ mod tests {
             _ => None,
         });
         assert_eq!(sent.collect::<Vec<_>>(), [(7, vec![0, 0]), (7, vec![0, 1]), (8, vec![0, 2])]);
+    }
+
+    #[test]
+    fn feedback_for_packets_that_were_never_sent_has_no_effect() {
+        let registry = interceptors(&mut media_engine().unwrap(), Arc::default(), RemoteTracks::default()).unwrap();
+        let mut chain = registry.build();
+        let nack = InterceptorFeedback { typ: "nack".into(), parameter: String::new() };
+        chain.bind_local_stream(&StreamInfo {
+            ssrc: 7,
+            payload_type: VP8_PAYLOAD_TYPE,
+            ssrc_rtx: Some(8),
+            payload_type_rtx: Some(RTX_PAYLOAD_TYPE),
+            rtcp_feedback: vec![nack],
+            ..Default::default()
+        });
+        let start = Instant::now();
+        for n in 0..5000u16 {
+            let now = start + Duration::from_millis(1) * n.into();
+            let nacks = vec![NackPair { packet_id: n, lost_packets: 0xffff }];
+            for media_ssrc in [7, n.into()] {
+                let nacked = TransportLayerNack { sender_ssrc: 1, media_ssrc, nacks: nacks.clone() };
+                let lost = PictureLossIndication { sender_ssrc: 1, media_ssrc };
+                let arrived = TransportLayerCc {
+                    media_ssrc,
+                    base_sequence_number: n.wrapping_mul(97),
+                    packet_status_count: u16::MAX,
+                    ..Default::default()
+                };
+                let packets = vec![Box::new(nacked) as _, Box::new(lost) as _, Box::new(arrived) as _];
+                let message = AttributedPacket::new(Packet::Rtcp(packets));
+                chain.handle_read(TaggedPacket { now, transport: Default::default(), message }).unwrap();
+            }
+        }
+        let sent = std::iter::from_fn(|| chain.poll_write());
+        assert_eq!(sent.filter(|tagged| matches!(tagged.message.packet, Packet::Rtp(_))).count(), 0);
     }
 
     #[test]

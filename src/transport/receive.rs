@@ -172,10 +172,44 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand::{Rng, SeedableRng, rngs::StdRng};
+    use rtc::shared::marshal::Unmarshal;
 
     fn packet(sequence_number: u16) -> rtc::rtp::Packet {
         let header = rtc::rtp::header::Header { sequence_number, ..Default::default() };
         rtc::rtp::Packet { header, payload: bytes::Bytes::from_static(b"x") }
+    }
+
+    /// What the connection reads packets with, before anything of ours sees them.
+    #[test]
+    fn packets_that_lie_about_their_lengths_are_refused_and_random_ones_do_no_harm() {
+        let parse = |bytes: &[u8]| rtc::rtp::Packet::unmarshal(&mut bytes::Bytes::copy_from_slice(bytes));
+        let header = |first: u8| [&[first, 111, 0, 1][..], &[0; 8]].concat();
+        assert_eq!(&parse(&[&header(0x80)[..], b"whole"].concat()).unwrap().payload[..], b"whole");
+        assert_eq!(&parse(&[&header(0xa0)[..], b"whole", &[0, 2]].concat()).unwrap().payload[..], b"whole");
+        for (what, packet) in [
+            ("padding longer than the packet", [&header(0xa0)[..], &[1, 2, 200]].concat()),
+            ("padding without a length", header(0xa0)),
+            ("an extension that goes on past the end", [&header(0x90)[..], &[0xbe, 0xde, 0, 200, 0x10, 1]].concat()),
+            ("an element that goes on past the end", [&header(0x90)[..], &[0xbe, 0xde, 0, 1, 0x1f, 1, 2, 3]].concat()),
+            ("fewer contributing sources than it says", header(0x8f)),
+            ("a header cut short", header(0x80)[..11].to_vec()),
+        ] {
+            assert!(parse(&packet).is_err(), "{what}");
+        }
+        let mut random = StdRng::seed_from_u64(11);
+        for _ in 0..100_000 {
+            let mut bytes: Vec<u8> = (0..random.random_range(0..60)).map(|_| random.random()).collect();
+            if let Some(first) = bytes.first_mut() {
+                *first = 0x80 | *first & 0x3f;
+            }
+            if let Some(profile) = bytes.get_mut(12..14) {
+                profile.copy_from_slice(if random.random() { &[0xbe, 0xde] } else { &[0x10, 0] });
+            }
+            if let Ok(packet) = parse(&bytes) {
+                assert!(packet.payload.len() <= bytes.len());
+            }
+        }
     }
 
     #[test]

@@ -254,3 +254,40 @@ fn a_key_frame_waiting_behind_a_hole_is_taken_at_once() {
     assert_eq!(frames, [0, 1, 2, 3, 4, 6, 7, 8, 9, 10, 11]);
     assert_eq!(requests, 0);
 }
+
+#[test]
+fn frames_that_never_complete_take_bounded_memory_and_the_next_whole_one_is_shown() {
+    let mut assembler = FrameAssembler::default();
+    let start = Instant::now();
+    // Ten minutes without the last packet of any frame, then without the first.
+    let mut all = packets(6000, 1000, start);
+    let end = all.last().unwrap().arrival;
+    all.retain(|received| {
+        let begins = received.packet.payload[0] & 0x10 != 0;
+        if received.arrival < start + Duration::from_secs(100) { !received.packet.marker } else { !begins }
+    });
+    let sent = all.len();
+    let (frames, requests) = feed(&mut assembler, all);
+    assert!(frames.is_empty(), "{frames:?}");
+    assert!((300..420).contains(&requests), "{requests} in 200 s");
+    assert!(assembler.frame.capacity() < 1 << 20, "{}", assembler.frame.capacity());
+    assert_eq!(assembler.slots.len(), CAPACITY);
+    assert!(assembler.stats().packets >= sent as u64);
+    let (frames, _) = feed(&mut assembler, packets(5, 1000, end + Duration::from_secs(1)));
+    assert_eq!(frames, [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn two_senders_under_one_ssrc_are_survived_and_the_one_that_stays_is_shown() {
+    let mut assembler = FrameAssembler::default();
+    let start = Instant::now();
+    let other = packets(150, 30, start).into_iter().map(|mut received| {
+        received.packet.sequence = received.packet.sequence.wrapping_add(30_000);
+        received
+    });
+    let mut all: Vec<_> = packets(300, 30, start).into_iter().chain(other).collect();
+    all.sort_by_key(|received| received.arrival);
+    let (frames, _) = feed(&mut assembler, all);
+    let rest: Vec<u8> = (180..=255).chain(0..44).collect();
+    assert!(frames.ends_with(&rest), "{frames:?}");
+}

@@ -301,3 +301,21 @@ fn random_packets_neither_panic_nor_grow_the_buffer() {
         .collect();
     assert!(played(&pulls).len() > 80, "{}", played(&pulls).len());
 }
+
+#[test]
+fn two_senders_under_one_ssrc_are_survived_and_the_one_that_stays_is_played() {
+    let start = Instant::now();
+    let mut buffer = JitterBuffer::default();
+    let mut pulls = Vec::new();
+    for tick in 0..600u64 {
+        let now = start + TICK * tick as u32;
+        buffer.insert(packet(tick, now));
+        if tick < 300 {
+            buffer.insert(packet(tick + 30_000, now));
+        }
+        pulls.push(buffer.pull(now + Duration::from_millis(1), 0));
+        assert!(buffer.held <= CAPACITY);
+    }
+    assert!(buffer.stats().discarded > 500, "{:?}", buffer.stats());
+    assert!(played(&pulls[310..]).len() > 280, "{:?}", buffer.stats());
+}

@@ -4,6 +4,8 @@ use super::kit::vp8;
 use super::{SECOND, a_camera_and_a_viewer, send_frames};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 const SEED: u64 = 20_261_125;
@@ -75,4 +77,66 @@ fn a_flood_of_requests_for_key_frames_reaches_the_publisher_as_a_trickle() {
     net.clients[ben].received.clear();
     send_frames(&mut net, anna, mid, 110..120, 110);
     assert_eq!(net.clients[ben].received.len(), 10);
+}
+
+#[test]
+fn datagrams_that_lie_about_their_lengths_are_dropped_and_the_stream_goes_on() {
+    println!("seed {SEED}");
+    let (mut net, anna, ben, mid) = a_camera_and_a_viewer();
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let noted = seen.clone();
+    net.lose = Box::new(move |bytes| {
+        if bytes.first().is_some_and(|first| first >> 6 == 2) && bytes.len() > 20 {
+            noted.borrow_mut().push(bytes.to_vec());
+        }
+        false
+    });
+    send_frames(&mut net, anna, mid, 100..120, 100);
+    let before = net.clients[ben].received.len();
+    let genuine = seen.take();
+    let mut random = StdRng::seed_from_u64(SEED);
+    for n in 0..3000 {
+        let mut bytes = genuine[n % genuine.len()].clone();
+        match n % 6 {
+            0 => bytes.truncate(random.random_range(0..bytes.len())),
+            // There is padding; an extension of 256 KiB; there are 15 contributing sources.
+            1 => bytes[0] |= 0x20,
+            2 => {
+                bytes[0] |= 0x10;
+                bytes[14..16].fill(0xff);
+            }
+            3 => bytes[0] |= 0x0f,
+            4 => {
+                let at = random.random_range(0..bytes.len());
+                bytes[at] ^= random.random_range(1..=255u8);
+            }
+            _ => bytes = (0..random.random_range(0..1500)).map(|_| random.random()).collect(),
+        }
+        net.inject(anna, &bytes);
+    }
+    net.run(SECOND);
+    assert_eq!(net.clients[ben].received.len(), before, "nothing of it is sent on");
+    send_frames(&mut net, anna, mid, 120..130, 0);
+    assert_eq!(net.clients[ben].received.len(), before + 10);
+}
+
+#[test]
+fn two_senders_under_one_ssrc_are_survived_and_the_one_that_stays_goes_on() {
+    let (mut net, anna, ben, mid) = a_camera_and_a_viewer();
+    for frame in 0..300u16 {
+        for base in [100, 20_000] {
+            let number = base + u64::from(frame);
+            net.send(anna, mid, number, number as u32 * 3000, &vp8(frame % 30 == 0, frame));
+        }
+        net.run(Duration::from_millis(33));
+    }
+    // It looks like the loss of nearly everything, for which a subscriber's video is paused a while.
+    net.run(SECOND * 15);
+    net.clients[ben].received.clear();
+    for frame in 300..360u16 {
+        let number = 20_000 + u64::from(frame);
+        net.send(anna, mid, number, number as u32 * 3000, &vp8(frame % 20 == 0, frame));
+        net.run(Duration::from_millis(33));
+    }
+    assert!(net.clients[ben].received.len() >= 20, "{} of 60", net.clients[ben].received.len());
 }

@@ -250,6 +250,14 @@ impl Net {
         self.carry();
     }
 
+    /// A datagram comes to the server as if from where a client sends.
+    pub fn inject(&mut self, index: usize, bytes: &[u8]) {
+        let source = self.clients[index].publisher.address;
+        self.room.datagram(self.now, source, server_address(), stun_ufrag(bytes), bytes);
+        self.room.settle(self.now);
+        self.carry();
+    }
+
     /// A client asks for a key frame of everything that it receives.
     pub fn ask_for_key_frames(&mut self, index: usize) {
         let ssrcs: HashSet<_> = self.clients[index].received.iter().map(|packet| packet.header.ssrc).collect();
