@@ -15,7 +15,6 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::io::Interest;
-use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 
 /// Enough for a burst of key frames of a large room. The kernel may give less; then a warning tells what to set.
@@ -71,9 +70,30 @@ impl Routes {
     }
 }
 
+/// A socket as the runtime knows it. Where that is possible it waits for input only: told of room for output as well, a
+/// thread would wake for every packet that has left.
+#[cfg(unix)]
+type Polled = tokio::io::unix::AsyncFd<std::net::UdpSocket>;
+#[cfg(not(unix))]
+type Polled = tokio::net::UdpSocket;
+
+#[cfg(unix)]
+#[allow(
+    deprecated,
+    reason = "its successor is for owners that may close their descriptor, as a socket of std does not"
+)]
+fn polled(socket: std::net::UdpSocket) -> io::Result<Polled> {
+    Polled::with_interest(socket, Interest::READABLE)
+}
+
+#[cfg(not(unix))]
+fn polled(socket: std::net::UdpSocket) -> io::Result<Polled> {
+    Polled::from_std(socket)
+}
+
 /// The socket and the addresses it is known by.
 pub(super) struct MediaSocket {
-    socket: UdpSocket,
+    socket: Polled,
     state: UdpSocketState,
     local: SocketAddr,
     candidates: Vec<SocketAddr>,
@@ -98,7 +118,7 @@ impl MediaSocket {
         let state = UdpSocketState::new((&socket).into()).map_err(fail)?;
         enlarge_buffers(&socket, &state);
         let local = socket.local_addr().map_err(fail)?;
-        let socket = UdpSocket::from_std(socket).map_err(fail)?;
+        let socket = polled(socket).map_err(fail)?;
         let interfaces: Vec<IpAddr> = interface_addresses()?.into_iter().filter(|ip| covers(local.ip(), *ip)).collect();
         let advertised = match config.advertised_ips.is_empty() {
             true => interfaces.clone(),
@@ -153,15 +173,19 @@ impl MediaSocket {
         let mut metas = [RecvMeta::default(); BATCH];
         let mut slab = BytesMut::new();
         loop {
-            let received = self
-                .socket
-                .async_io(Interest::READABLE, || {
-                    let mut slices = storage.chunks_mut(BUFFER).map(IoSliceMut::new);
-                    let mut buffers: [IoSliceMut; BATCH] =
-                        std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
-                    self.state.recv((&self.socket).into(), &mut buffers, &mut metas)
-                })
-                .await;
+            let take = || {
+                let mut slices = storage.chunks_mut(BUFFER).map(IoSliceMut::new);
+                let mut buffers: [IoSliceMut; BATCH] =
+                    std::array::from_fn(|_| slices.next().unwrap_or_else(|| IoSliceMut::new(&mut [])));
+                self.state.recv((&self.socket).into(), &mut buffers, &mut metas)
+            };
+            #[cfg(unix)]
+            let received = {
+                let mut take = take;
+                self.socket.async_io(Interest::READABLE, |_| take()).await
+            };
+            #[cfg(not(unix))]
+            let received = self.socket.async_io(Interest::READABLE, take).await;
             let filled = match received {
                 Ok(filled) => filled,
                 // An ICMP error of an earlier send, on some systems: nothing of ours.
