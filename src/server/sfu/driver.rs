@@ -24,6 +24,10 @@ const DATAGRAMS: usize = 2048;
 /// Datagrams fed to a room before it looks at signalling again.
 const BATCH: usize = 64;
 
+/// Connections that are drained before what came out of them is sent: the first of a hundred subscribers should not wait
+/// for the last.
+const PART: usize = 8;
+
 /// Messages that wait for a client. One that falls further behind is cut off; it may resume.
 const MESSAGES: usize = 1024;
 
@@ -200,7 +204,9 @@ impl Driver {
             let Datagram { at, source, destination, ufrag, bytes } = datagram;
             self.room.datagram(at, source, destination, ufrag.as_deref(), &bytes);
         }
-        self.room.settle(Instant::now());
+        while self.room.settle_some(Instant::now(), PART) {
+            self.carry_out();
+        }
     }
 
     fn carry_out(&mut self) {

@@ -56,6 +56,9 @@ const MAX_DRAIN: usize = 20_000;
 /// Timers that are due so soon are due now.
 const PACER_STEP: Duration = Duration::from_micros(10);
 
+/// After each packet, str0m's pacer waits for time to move by this much before it gives the next.
+const NEXT_PACKET: Duration = Duration::from_micros(1);
+
 /// After so many timers in a row that led to nothing, and were due again at once, time has to pass.
 const MAX_IDLE: usize = 4;
 const IDLE_WAIT: Duration = Duration::from_millis(1);
@@ -117,6 +120,12 @@ pub(super) struct Peer {
     queued: bool,
     /// RTP was written and waits for time to move.
     written: bool,
+    /// Of each packet that was written and has not come out yet, its stream.
+    owed: Vec<Ssrc>,
+    /// Something else than written packets is to be drained.
+    whole: bool,
+    /// When the room will look at [`Peer::wake`]: no later than that.
+    pub booked: Option<Instant>,
 }
 
 impl Peer {
@@ -169,21 +178,32 @@ impl Peer {
             wanted_bitrate: (0, 0),
             queued: false,
             written: false,
+            owed: Vec::new(),
+            whole: true,
+            booked: None,
         }
     }
 
-    /// Tells the estimator what more would be good for, in bits a second: the next layer up, and all that is wanted. It
-    /// probes for that. Small changes are not worth a probe.
+    /// Tells the estimator what more would be good for, in bits a second: the next layer up, to which it pads (0: no
+    /// padding), and all that is wanted. It probes for that. Small changes are not worth a probe.
     pub fn want_bitrate(&mut self, next: u64, desired: u64) {
         let differs = |new: u64, old: u64| new.abs_diff(old) > old / 10;
         if differs(next, self.wanted_bitrate.0) || differs(desired, self.wanted_bitrate.1) {
             self.wanted_bitrate = (next, desired);
+            // A probe may begin.
+            self.whole = true;
             self.rtc.bwe().set_bitrate(Bitrate::bps(next), Bitrate::bps(desired));
         }
     }
 
     /// Notes that it is to be drained. False when that was noted already.
     pub fn queue(&mut self) -> bool {
+        self.whole = true;
+        self.queue_written()
+    }
+
+    /// The same, when nothing but [`Peer::write`] has changed it.
+    pub fn queue_written(&mut self) -> bool {
         !std::mem::replace(&mut self.queued, true)
     }
 
@@ -198,6 +218,7 @@ impl Peer {
         let Some(stream) = api.stream_tx(&ssrc) else { return false };
         stream.write_rtp(packet);
         self.written = true;
+        self.owed.push(ssrc);
         true
     }
 
@@ -302,7 +323,11 @@ impl Peer {
     }
 
     /// Drains what the last change led to: datagrams into `outputs`, the rest into `events`.
+    ///
+    /// To go through all of an `Rtc` costs as much as a packet. So after packets that were written, and nothing else, it
+    /// ends when they are out: timers stay as they were, and what the pacer wants to look at once more can wait for them.
     pub fn drive(&mut self, now: Instant, outputs: &mut VecDeque<Output>, events: &mut Vec<Event>) -> Result<()> {
+        self.whole |= self.wake <= now;
         // What was written is sent when time moves, even if by nothing.
         if std::mem::replace(&mut self.written, false) && self.rtc.is_alive() {
             self.timeout(now)?;
@@ -312,11 +337,15 @@ impl Peer {
             match self.rtc.poll_output().map_err(failed)? {
                 str0m::Output::Transmit(transmit) => {
                     idle = 0;
-                    outputs.push_back(Output::Transmit {
-                        source: transmit.source,
-                        destination: transmit.destination,
-                        contents: transmit.contents.into(),
-                    });
+                    let contents: Vec<u8> = transmit.contents.into();
+                    let was_owed = self.settle_debt(&contents);
+                    let (source, destination) = (transmit.source, transmit.destination);
+                    outputs.push_back(Output::Transmit { source, destination, contents });
+                    if was_owed && !self.owed.is_empty() {
+                        self.timeout(self.latest.max(now) + NEXT_PACKET)?;
+                    } else if was_owed && !self.whole {
+                        return Ok(());
+                    }
                 }
                 str0m::Output::Event(event) => {
                     idle = 0;
@@ -339,11 +368,22 @@ impl Peer {
                 str0m::Output::Timeout(at) => {
                     // A timer that is due and leads to nothing, such as a probe without padding to send, has to wait.
                     self.wake = if idle < MAX_IDLE { at } else { at.max(now + IDLE_WAIT) };
+                    self.owed.clear();
+                    self.whole = false;
                     return Ok(());
                 }
             }
         }
         Err(Error::new(ErrorCode::Internal, "a media connection does not come to rest"))
+    }
+
+    /// That datagram is one of the packets that were written: no retransmission, padding or feedback.
+    fn settle_debt(&mut self, datagram: &[u8]) -> bool {
+        // RTP is told from RTCP by its second byte (RFC 5761, section 4).
+        let [0x80..=0xbf, kind, _, _, _, _, _, _, a, b, c, d, ..] = *datagram else { return false };
+        let ssrc = u32::from_be_bytes([a, b, c, d]);
+        let found = self.owed.iter().position(|owed| **owed == ssrc).filter(|_| !(192..=223).contains(&kind));
+        found.map(|index| self.owed.swap_remove(index)).is_some()
     }
 
     fn notice(&mut self, now: Instant, event: &Event) {

@@ -209,7 +209,7 @@ impl Room {
                 continue;
             }
             forwarded += 1;
-            if subscriber.subscriber.queue() {
+            if subscriber.subscriber.queue_written() {
                 self.dirty.push_back((*subscriber_key, SignalTarget::Subscriber));
             }
         }

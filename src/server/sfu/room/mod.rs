@@ -15,6 +15,7 @@ mod subscribe;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod wakes;
 
 pub(super) use participant::Admission;
 
@@ -104,6 +105,7 @@ pub(super) struct Room {
     events: Vec<Event>,
     outputs: VecDeque<Output>,
     timers: timers::Timers,
+    wakes: wakes::Wakes,
     closed: Option<CloseReason>,
 }
 
@@ -123,6 +125,7 @@ impl Room {
             events: Vec::new(),
             outputs: VecDeque::new(),
             timers: timers::Timers::new(now),
+            wakes: wakes::Wakes::default(),
             closed: None,
         }
     }
@@ -323,9 +326,16 @@ impl Room {
 
     /// Drains every connection that was touched, and those that this touches in turn.
     pub fn settle(&mut self, now: Instant) {
-        while let Some((key, target)) = self.dirty.pop_front() {
+        while self.settle_some(now, usize::MAX) {}
+    }
+
+    /// Drains so many of them at most. True while more are left: what came out may go out before.
+    pub fn settle_some(&mut self, now: Instant, most: usize) -> bool {
+        for _ in 0..most {
+            let Some((key, target)) = self.dirty.pop_front() else { break };
             self.drain(now, key, target);
         }
+        !self.dirty.is_empty()
     }
 
     /// Drains one connection, if it was changed. What that writes to others is left to [`Room::settle`].
@@ -335,7 +345,9 @@ impl Room {
             return;
         }
         let mut events = std::mem::take(&mut self.events);
-        let drained = participant.peer(target).drive(now, &mut self.outputs, &mut events);
+        let peer = participant.peer(target);
+        let drained = peer.drive(now, &mut self.outputs, &mut events);
+        self.wakes.book(key, target, peer);
         for event in events.drain(..) {
             self.peer_event(now, key, target, event);
         }
@@ -387,7 +399,9 @@ impl Room {
             self.unpublish(now, key, track);
         }
         let Some(mut participant) = self.participants.remove(&key) else { return };
-        for peer in participant.peers() {
+        for target in [SignalTarget::Publisher, SignalTarget::Subscriber] {
+            let peer = participant.peer(target);
+            self.wakes.forget(key, target, peer);
             for route in peer.routes() {
                 if self.routes.get(route).is_some_and(|(owner, _)| *owner == key) {
                     self.routes.remove(route);

@@ -4,8 +4,7 @@ use super::{ParticipantKey, Room, RoomEvent};
 use crate::server::sfu::speakers::Speaker;
 use crate::server::sfu::{CloseReason, room::Output};
 use livekit_protocol::{
-    ConnectionQualityUpdate, DisconnectReason, SignalTarget, SpeakerInfo, SpeakersChanged, leave_request,
-    signal_response,
+    ConnectionQualityUpdate, DisconnectReason, SpeakerInfo, SpeakersChanged, leave_request, signal_response,
 };
 use std::time::{Duration, Instant};
 
@@ -44,8 +43,7 @@ impl Room {
         if let Some(since) = self.timers.empty_since {
             return since + self.settings.config.empty_timeout;
         }
-        let peers = self.participants.values().flat_map(|p| [p.publisher.wake(), p.subscriber.wake()]);
-        peers.min().unwrap_or(self.timers.tick).min(self.timers.tick)
+        self.wakes.next().map_or(self.timers.tick, |wake| wake.min(self.timers.tick))
     }
 
     /// Time has passed.
@@ -63,26 +61,22 @@ impl Room {
     }
 
     fn timeout_peers(&mut self, now: Instant) {
-        let targets = [SignalTarget::Publisher, SignalTarget::Subscriber];
-        let mut failed = Vec::new();
-        for (key, participant) in &mut self.participants {
-            for target in targets {
-                let peer = participant.peer(target);
-                if peer.wake() > now {
-                    continue;
-                }
-                match peer.timeout(now) {
-                    Ok(()) if peer.queue() => self.dirty.push_back((*key, target)),
-                    Ok(()) => {}
-                    Err(error) => {
-                        tracing::info!(room = %self.name, %error, "a media connection failed");
-                        failed.push(*key);
-                    }
+        while let Some((key, target)) = self.wakes.take(now) {
+            let Some(participant) = self.participants.get_mut(&key) else { continue };
+            let peer = participant.peer(target);
+            peer.booked = None;
+            if peer.wake() > now {
+                self.wakes.book(key, target, peer);
+                continue;
+            }
+            match peer.timeout(now) {
+                // Booked anew when it is drained.
+                Ok(()) => self.touched(key, target),
+                Err(error) => {
+                    tracing::info!(room = %self.name, %error, "a media connection failed");
+                    self.expel(now, key, DisconnectReason::MediaFailure, leave_request::Action::Reconnect);
                 }
             }
-        }
-        for key in failed {
-            self.expel(now, key, DisconnectReason::MediaFailure, leave_request::Action::Reconnect);
         }
     }
 

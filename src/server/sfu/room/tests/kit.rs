@@ -22,7 +22,7 @@ use str0m::rtp::{RtpPacket, RtpWrite};
 use str0m::{Candidate, Event, Input, Rtc};
 
 /// One way through the network.
-const DELAY: Duration = Duration::from_millis(10);
+pub const DELAY: Duration = Duration::from_millis(10);
 
 /// The longest that a limited link queues; what comes then is lost.
 const QUEUE: Duration = Duration::from_millis(200);
@@ -32,6 +32,8 @@ pub struct Net {
     pub room: Room,
     pub clients: Vec<Client>,
     pub events: Vec<RoomEvent>,
+    /// How often the room had to be woken.
+    pub wakes: usize,
     metrics: Arc<SfuMetrics>,
     /// Decides which datagrams to the server are lost.
     pub lose: Loss,
@@ -110,6 +112,7 @@ impl Net {
             room: Room::new(now, UnixMillis(0), room_name(), settings),
             clients: Vec::new(),
             events: Vec::new(),
+            wakes: 0,
             metrics,
             lose: Box::new(|_| false),
             red: true,
@@ -281,6 +284,7 @@ impl Net {
             let next = parcels.chain(peers).min().unwrap_or(end).min(self.room.wake());
             self.now = next.max(self.now + Duration::from_micros(100)).min(end);
             self.deliver();
+            self.room.settle(self.now);
             for client in self.clients.iter_mut().filter(|client| client.online) {
                 for peer in [&mut client.publisher, &mut client.subscriber] {
                     if peer.wake <= self.now {
@@ -289,6 +293,7 @@ impl Net {
                 }
             }
             if self.room.closed().is_none() && self.room.wake() <= self.now {
+                self.wakes += 1;
                 self.room.timeout(self.now);
             }
             self.carry();
@@ -306,7 +311,8 @@ impl Net {
         panic!("{what} did not happen within 10 s");
     }
 
-    fn deliver(&mut self) {
+    /// What has arrived by now. The room is not settled.
+    pub fn deliver(&mut self) {
         let (due, later) = std::mem::take(&mut self.in_flight).into_iter().partition(|(at, _)| *at <= self.now);
         self.in_flight = later;
         let due: Vec<(Instant, Parcel)> = due;
@@ -314,7 +320,6 @@ impl Net {
             match parcel {
                 Parcel::ToServer { source, bytes } => {
                     self.room.datagram(self.now, source, server_address(), stun_ufrag(&bytes), &bytes);
-                    self.room.settle(self.now);
                 }
                 Parcel::ToClient { destination, bytes } => {
                     let Some(index) = client_at(destination).filter(|index| self.clients[*index].online) else {
