@@ -184,9 +184,7 @@ impl Room {
         }
         participant.allocated = allocated;
         participant.holds_back = given.contains(&None);
-        // With all there is, and no limit in sight, padding shows nothing new; a timer for each packet would see to it.
-        let pads = next > allocated || participant.path.limit_bps().is_some();
-        participant.subscriber.want_bitrate(if pads { next } else { 0 }, desired);
+        participant.subscriber.want_bitrate(next, desired);
         let info = |(track, state): &(TrackKey, StreamState)| {
             let track = self.tracks.get(track)?;
             let publisher = self.participants.get(&track.publisher)?;
