@@ -42,6 +42,7 @@ use crate::processing::VoiceProcessing;
 use crate::ringing::wire::{Initiate, RejectReason, SessionAccess};
 use crate::ringing::{Call, CallEvent, LogFilter, LogPage, PushedCall, User};
 use crate::session::{MediaDevice, OutgoingData, Participant, TrackSource};
+use futures_util::FutureExt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -402,7 +403,7 @@ impl Engine {
         F: Future<Output = Result<T>> + Send,
     {
         let shared = self.shared.clone();
-        self.spawn(async move { ask(shared.ring_client()?).await })
+        self.begin(async move { ask(shared.ring_client()?).await })
     }
 
     fn in_session<T: Send + 'static, F>(
@@ -414,7 +415,23 @@ impl Engine {
         F: Future<Output = Result<T>> + Send,
     {
         let (shared, session) = (self.shared.clone(), session.clone());
-        self.spawn(async move { ask(shared.running(&session)?).await })
+        self.begin(async move { ask(shared.running(&session)?).await })
+    }
+
+    /// The operation is on its way when this returns: what the app does next does not overtake it, and a call that was ended
+    /// is over for the other side although the engine is shut down at once.
+    fn begin<T: Send + 'static>(&self, operation: impl Future<Output = Result<T>> + Send + 'static) -> Completion<T> {
+        let mut operation = Box::pin(operation);
+        let begun = {
+            let _entered = self.shared.runtime.enter();
+            (&mut operation).now_or_never()
+        };
+        self.spawn(async move {
+            match begun {
+                Some(result) => result,
+                None => operation.await,
+            }
+        })
     }
 }
 

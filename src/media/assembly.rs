@@ -18,8 +18,11 @@ const MAX_PACKET_BYTES: usize = 1500;
 /// After so long without a repair a key frame is asked for. Until it is there a repair is still welcome: on two legs that lose a
 /// tenth each, one packet in three hundred takes longer than 200 ms, and a key frame takes three times as long.
 const REPAIR_WAIT: Duration = Duration::from_millis(300);
-/// A hole that is longer than this comes from an outage: nobody keeps packets for so long.
+/// A hole that is longer than this, and of so many packets, comes from an outage: nobody keeps packets for so long.
 const REPAIRABLE: Duration = Duration::from_millis(800);
+const OUTAGE: i64 = 16;
+/// Frames of the lowest temporal layer are counted to 256: 60 a second, which is 4 s.
+const LOWEST_REPEATS: Duration = Duration::from_secs(2);
 /// At most one request for a key frame in this time: more often it would not come sooner.
 const REQUEST_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -141,8 +144,7 @@ impl FrameAssembler {
             self.freeze();
             self.abandoned = i64::MIN;
         }
-        let is_old = self.newest.is_some_and(|newest| newest - sequence >= CAPACITY as i64);
-        if is_old || sequence < self.next.unwrap_or(self.abandoned) {
+        if sequence < self.next.unwrap_or(self.abandoned) {
             self.stats.late += 1;
             return;
         }
@@ -199,7 +201,11 @@ impl FrameAssembler {
     pub fn next_timeout(&self) -> Option<Instant> {
         match self.next {
             Some(_) if !self.stands => self.hole_since.map(|since| since + REPAIR_WAIT),
-            _ => self.newest.and(self.last_request).map(|last| last + REQUEST_INTERVAL),
+            _ => {
+                let again = self.newest.and(self.last_request).map(|last| last + REQUEST_INTERVAL);
+                // While one is coming, none is asked for.
+                again.max(self.coming_key_frame().map(|arrival| arrival + REPAIR_WAIT))
+            }
         }
     }
 
@@ -232,7 +238,7 @@ impl FrameAssembler {
         }
         let since = *self.hole_since.get_or_insert(now);
         let waited = now.saturating_duration_since(since) >= REPAIR_WAIT;
-        let is_given_up = self.stands || waited || self.hole() > REPAIRABLE;
+        let is_given_up = self.stands || waited || self.is_outage();
         if is_given_up && let Some(found) = self.whole_next_lowest() {
             self.intact = 0;
             return Some(found);
@@ -245,14 +251,17 @@ impl FrameAssembler {
         None
     }
 
-    /// How much of the pictures' time the hole takes.
-    fn hole(&self) -> Duration {
+    /// The hole takes so many packets and so much of the pictures' time that nobody has them any more. (One picture a second leaves
+    /// as much time between any two.)
+    fn is_outage(&self) -> bool {
         let newest = self.newest.unwrap_or(self.scanned);
-        let after = (self.scanned..=newest).find_map(|at| self.slot(at)).map(|slot| slot.time);
-        match (after, self.last_time) {
-            (Some(after), Some(before)) => RtpClock::VIDEO.duration((after - before).max(0)),
-            _ => Duration::ZERO,
-        }
+        let Some(after) = (self.scanned..=newest).find_map(|at| self.slot(at)) else { return false };
+        after.sequence - self.scanned >= OUTAGE
+            && self.last_time.is_some_and(|before| self.since(before, after.time) > REPAIRABLE)
+    }
+
+    fn since(&self, before: i64, after: i64) -> Duration {
+        RtpClock::VIDEO.duration((after - before).max(0))
     }
 
     /// The oldest whole key frame held.
@@ -262,8 +271,10 @@ impl FrameAssembler {
 
     /// The frame of the lowest temporal layer after the last one of it: it refers to nothing later.
     fn whole_next_lowest(&self) -> Option<(i64, i64)> {
-        let next = self.lowest?.wrapping_add(1);
-        self.whole(|slot| slot.layer.is_some_and(|layer| layer.id == 0 && layer.lowest == next))
+        let (next, before) = (self.lowest?.wrapping_add(1), self.last_time?);
+        // The count begins anew after 256 of them.
+        let is_near = |slot: &Slot| self.since(before, slot.time) < LOWEST_REPEATS;
+        self.whole(|slot| slot.layer.is_some_and(|layer| layer.id == 0 && layer.lowest == next) && is_near(slot))
     }
 
     /// The oldest whole frame held whose first packet is like that.
@@ -281,13 +292,14 @@ impl FrameAssembler {
 
     /// The beginning of a key frame is there, and the rest of it may still come.
     fn key_frame_is_coming(&self, now: Instant) -> bool {
-        let Some(newest) = self.newest else { return false };
+        self.coming_key_frame().is_some_and(|arrival| now.saturating_duration_since(arrival) < REPAIR_WAIT)
+    }
+
+    /// When the beginning of the newest key frame held came.
+    fn coming_key_frame(&self) -> Option<Instant> {
+        let newest = self.newest?;
         let from = self.next.unwrap_or(self.abandoned).max(newest - CAPACITY as i64 + 1);
-        (from..=newest)
-            .rev()
-            .filter_map(|at| self.slot(at))
-            .find(|slot| slot.key)
-            .is_some_and(|slot| now.saturating_duration_since(slot.arrival) < REPAIR_WAIT)
+        (from..=newest).rev().filter_map(|at| self.slot(at)).find(|slot| slot.key).map(|slot| slot.arrival)
     }
 
     fn give(&mut self, first: i64, last: i64, now: Instant) -> EncodedPicture<'_> {

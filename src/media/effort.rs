@@ -239,9 +239,13 @@ impl EffortLadder {
         let since = now.saturating_duration_since(changed);
         let fits = usual * last.saves <= UP_TO && since >= self.hold;
         if fits || (usual <= IDLE && since >= self.hold * STALE) {
-            self.taken.pop();
+            // A layer that the network took when the step was made comes back by itself: one at a time.
+            let fewer = self.effort.fewer_layers.saturating_sub(1);
+            if !matches!(last.step, Step::Layer(before) if fewer > before) {
+                self.taken.pop();
+            }
             match last.step {
-                Step::Layer(before) => self.effort.fewer_layers = before,
+                Step::Layer(_) => self.effort.fewer_layers = fewer,
                 Step::Size => self.effort.smaller -= 1,
                 Step::Rate => self.effort.skipped -= 1,
             }

@@ -46,7 +46,7 @@ const FAR_TOO_LATE: f32 = 4800.0;
 const LOSS: f32 = 0.05;
 const LOSS_FADES: f32 = 0.997;
 const LOSSY: f32 = 0.005;
-/// Some 3 % of all packets, or six in a row.
+/// Some 3 % of all packets, or seven in a row.
 const MUCH_LOSS: f32 = 0.3;
 /// At the beginning nobody knows: for 100 packets, two seconds, as if something had been lost.
 const LOSS_UNKNOWN: f32 = 0.00675;

@@ -171,6 +171,10 @@ impl Stream {
 
 impl RoundTrip {
     fn takes(&mut self, sample: Duration) {
+        // Padding may be a packet that is missing, sent again without being asked for.
+        if self.mean.is_some_and(|mean| sample < mean / 3) {
+            return;
+        }
         match self.mean {
             None => (self.mean, self.spread) = (Some(sample), sample / 2),
             Some(mean) => {

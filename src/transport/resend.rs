@@ -16,6 +16,8 @@ use std::time::{Duration, Instant};
 /// Of the estimate, and for so long at once.
 const SHARE: f64 = 0.4;
 const BURST: Duration = Duration::from_millis(500);
+/// Where no feedback has come yet.
+const UNKNOWN_BPS: u32 = 1_000_000;
 /// A packet sent again is on its way for a round trip; and where that is not known, for this long.
 const ROUND_TRIP: Duration = Duration::from_millis(40);
 /// With its headers, in bits: sizes are not looked up.
@@ -55,8 +57,11 @@ impl ResendLimit {
         let mut answered = Vec::new();
         for sequence in asked {
             let is_on_its_way = self.sent.iter().any(|(_, s, n)| (*s, *n) == (ssrc, sequence));
-            if is_on_its_way || self.sent.len() == REMEMBERED || !self.take(now) {
+            if is_on_its_way {
                 continue;
+            }
+            if self.sent.len() == REMEMBERED || !self.take(now) {
+                break;
             }
             self.sent.push_back((now, ssrc, sequence));
             answered.push(sequence);
@@ -66,7 +71,7 @@ impl ResendLimit {
 
     /// Whether there is room for one more.
     fn take(&mut self, now: Instant) -> bool {
-        let Some((estimate, _)) = self.feedbacks.path() else { return true };
+        let estimate = self.feedbacks.path().map_or(UNKNOWN_BPS, |(estimate, _)| estimate);
         let rate = SHARE * f64::from(estimate);
         let most = (rate * BURST.as_secs_f64()).max(PACKET_BITS);
         let (since, left) = self.budget.unwrap_or((now, most));
@@ -163,5 +168,14 @@ mod tests {
         // 5 s, and the burst at the beginning.
         let possible = 300_000.0 * SHARE * 5.5 / PACKET_BITS;
         assert!((possible * 0.8..=possible + 1.0).contains(&(sent as f64)), "{sent} of {possible}");
+    }
+
+    #[test]
+    fn a_flood_before_there_is_any_feedback_is_bounded_too() {
+        let mut limit = ResendLimit::new(Arc::new(Feedbacks::default()));
+        let start = Instant::now();
+        let all: Vec<u16> = (0..6_000).collect();
+        let sent: usize = (0..100).map(|n| ask(&mut limit, start + Duration::from_millis(10 * n), &all).len()).sum();
+        assert!((20..=65).contains(&sent), "{sent}");
     }
 }

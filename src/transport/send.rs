@@ -104,6 +104,8 @@ impl Sending {
         connected: &Arc<AtomicBool>,
     ) -> Self {
         let count = sources.len();
+        // Nothing is known of this connection's path.
+        control.set_pace(0);
         let streams: Vec<Stream> = (0..count)
             .map(|layer| Stream {
                 // Random numbers that differ in more than their last bit, which tells a stream from its retransmissions.

@@ -166,6 +166,7 @@ impl Pipeline {
                 if !paused {
                     self.source.pause();
                     set(&self.stats.millifps, 0);
+                    set(&self.stats.cpu_limited, 0);
                     paused = true;
                 }
                 std::thread::sleep(MUTED_POLL);

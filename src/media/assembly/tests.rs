@@ -188,6 +188,24 @@ fn an_upper_temporal_layer_may_vanish_and_come_back() {
 }
 
 #[test]
+fn at_one_picture_a_second_a_hole_is_no_outage_and_is_repaired() {
+    let (mut assembler, start) = (FrameAssembler::default(), Instant::now());
+    let mut all = packets(8, 1000, start);
+    for received in &mut all {
+        let n = received.packet.timestamp.wrapping_sub(u32::MAX - 5000) / 3000;
+        received.packet.timestamp = n * 90_000;
+        received.arrival = start + Duration::from_secs(n.into());
+    }
+    let mut lost = all.remove(10);
+    lost.arrival += Duration::from_millis(100);
+    let behind = all.iter().position(|received| received.arrival > lost.arrival).unwrap();
+    all.insert(behind, lost);
+    let (frames, requests) = feed(&mut assembler, all);
+    assert_eq!(frames, (0..8).collect::<Vec<u8>>());
+    assert_eq!((requests, assembler.stats().freezes), (0, 0));
+}
+
+#[test]
 fn requests_for_a_key_frame_keep_half_a_second_apart() {
     let mut assembler = FrameAssembler::default();
     // 3 s without any key frame: the first was lost.

@@ -37,6 +37,8 @@ const GROWTH_NEAR: f64 = 1.04;
 const NEAR: std::ops::Range<f64> = 0.85..1.06;
 /// Beyond so many times the capacity that was seen, that is not so any more.
 const NARROW: f64 = 1.2;
+/// Less than this part of it is far from it.
+const NEARLY: f64 = 0.5;
 /// The estimate's bound, by what is sent: so many times it, and so much more, in bit/s.
 const UNTRIED_FACTOR: f64 = 1.5;
 const UNTRIED_BPS: f64 = 50_000.0;
@@ -101,7 +103,8 @@ impl BandwidthEstimator {
 
     /// What is sent comes close to what the path was seen to carry.
     pub fn is_narrow(&self) -> bool {
-        self.capacity.is_some_and(|capacity| self.target < NARROW * capacity)
+        let is_close = |capacity| self.target < NARROW * capacity && self.delivery.highest_bps() > NEARLY * capacity;
+        self.capacity.is_some_and(is_close)
     }
 
     /// How long packets wait in the bottleneck's queue.

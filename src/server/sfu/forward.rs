@@ -138,6 +138,10 @@ impl Forwarder {
         }
         let timestamp = packet.timestamp.wrapping_add(current.timestamp_offset);
         if blank {
+            // Its number is used, whatever comes next.
+            if let Some(last) = self.last.as_mut().filter(|last| sequence > last.sequence) {
+                last.sequence = sequence;
+            }
             return Some(Rewritten { sequence: sequence.into(), timestamp, vp8_patch: None, blank });
         }
         let (vp8_patch, picture, tl0) = current.rewrite_vp8(packet.vp8.as_ref(), pictures);

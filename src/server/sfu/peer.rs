@@ -1,6 +1,7 @@
 //! One WebRTC connection of a participant: an str0m `Rtc`, fed and drained by its contract.
 //!
-//! Every change to the `Rtc` is followed by [`Peer::drive`], which drains it. A participant has two peers: it offers on
+//! Every change to the `Rtc` is followed by [`Peer::drive`], which drains it: of packets that were written, and nothing else, until
+//! they are out. That rests on str0m 0.25, which is pinned, giving its events and feedback before packets. A participant has two peers: it offers on
 //! the publisher, we offer on the subscriber, one offer at a time.
 
 use super::room::{Output, RouteKey};
