@@ -43,6 +43,7 @@ use crate::ringing::wire::{Initiate, RejectReason, SessionAccess};
 use crate::ringing::{Call, CallEvent, LogFilter, LogPage, PushedCall, User};
 use crate::session::{MediaDevice, OutgoingData, Participant, TrackSource};
 use futures_util::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -421,16 +422,18 @@ impl Engine {
     /// The operation is on its way when this returns: what the app does next does not overtake it, and a call that was ended
     /// is over for the other side although the engine is shut down at once.
     fn begin<T: Send + 'static>(&self, operation: impl Future<Output = Result<T>> + Send + 'static) -> Completion<T> {
-        let mut operation = Box::pin(operation);
+        // A fault of ours is the operation's result, and not a panic of who asked.
+        let mut operation = Box::pin(AssertUnwindSafe(operation).catch_unwind());
         let begun = {
             let _entered = self.shared.runtime.enter();
             (&mut operation).now_or_never()
         };
         self.spawn(async move {
-            match begun {
+            let result = match begun {
                 Some(result) => result,
                 None => operation.await,
-            }
+            };
+            result.unwrap_or_else(|_| Err(ErrorCode::Internal.into()))
         })
     }
 }
