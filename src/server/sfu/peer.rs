@@ -250,6 +250,12 @@ impl Peer {
         self.ice_connected && self.rtc.is_alive()
     }
 
+    /// What is written now goes out. Before the handshake is through, which may take seconds on a bad network, str0m would keep all of it
+    /// and send it at once then.
+    pub fn takes_media(&self) -> bool {
+        self.is_connected() && self.connected_once
+    }
+
     /// Media has been able to flow at some time.
     pub fn was_connected(&self) -> bool {
         self.connected_once

@@ -173,7 +173,7 @@ impl Room {
             let Some(subscriber) = self.participants.get_mut(subscriber_key) else { continue };
             let Some(subscription) = subscriber.subscriptions.get_mut(&track_key) else { continue };
             let State::Active { payload_type, red, ssrc, .. } = subscription.state else { continue };
-            if subscription.disabled || !subscriber.subscriber.is_connected() {
+            if subscription.disabled || !subscriber.subscriber.takes_media() {
                 continue;
             }
             let Allowed::UpTo { rank, temporal } = subscription.allowed else { continue };
