@@ -185,8 +185,8 @@ impl Peer {
         }
     }
 
-    /// Tells the estimator what more would be good for, in bits a second: the next layer up, to which it pads (0: no
-    /// padding), and all that is wanted. It probes for that. Small changes are not worth a probe.
+    /// Tells the estimator what more would be good for, in bits a second: the next layer up, and all that is wanted. It
+    /// probes for that. Small changes are not worth a probe.
     pub fn want_bitrate(&mut self, next: u64, desired: u64) {
         let differs = |new: u64, old: u64| new.abs_diff(old) > old / 10;
         if differs(next, self.wanted_bitrate.0) || differs(desired, self.wanted_bitrate.1) {

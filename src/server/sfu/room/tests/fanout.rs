@@ -68,25 +68,3 @@ fn reports_reach_subscribers_though_packets_leave_no_time_between_them() {
         assert!(times.len() >= 3, "one a second: {}", times.len());
     }
 }
-
-#[test]
-fn a_steady_stream_needs_no_timer_for_each_packet_and_subscriber() {
-    let (mut net, camera, mid) = watched();
-    let mut packets = 130..u64::MAX;
-    let mut stream = |net: &mut Net, count: usize| {
-        for packet in packets.by_ref().take(count) {
-            let mut payload = vec![0x5a; 900];
-            let vp8 = vp8(false, packet as u16);
-            payload[..vp8.len()].copy_from_slice(&vp8);
-            net.send(camera, mid, packet, packet as u32 * 720, &payload);
-            net.run(Duration::from_millis(8));
-        }
-    };
-    // Until the estimators are done with their probes.
-    stream(&mut net, 125 * 12);
-    let before = net.wakes;
-    stream(&mut net, 125 * 2);
-    let each = (net.wakes - before) as f64 / (2 * VIEWERS) as f64;
-    println!("{each:.0} a second for each subscriber");
-    assert!(each < 60.0, "{each:.0} a second for each subscriber: there are 125 packets");
-}

@@ -32,8 +32,6 @@ pub struct Net {
     pub room: Room,
     pub clients: Vec<Client>,
     pub events: Vec<RoomEvent>,
-    /// How often the room had to be woken.
-    pub wakes: usize,
     metrics: Arc<SfuMetrics>,
     /// Decides which datagrams to the server are lost.
     pub lose: Loss,
@@ -112,7 +110,6 @@ impl Net {
             room: Room::new(now, UnixMillis(0), room_name(), settings),
             clients: Vec::new(),
             events: Vec::new(),
-            wakes: 0,
             metrics,
             lose: Box::new(|_| false),
             red: true,
@@ -293,7 +290,6 @@ impl Net {
                 }
             }
             if self.room.closed().is_none() && self.room.wake() <= self.now {
-                self.wakes += 1;
                 self.room.timeout(self.now);
             }
             self.carry();
