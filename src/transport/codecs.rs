@@ -8,6 +8,7 @@ use super::receive::RemoteTracks;
 use super::repair::{Repair, WithRepairs};
 use super::resend::ResendLimit;
 use super::round_trip::RoundTripAnswers;
+use super::stage::Staged;
 use crate::session::TrackKind;
 use rtc::interceptor::{
     CongestionControlBuilder, NackResponderBuilder, Registry, Slot, TwccReceiverBuilder, TwccSenderBuilder,
@@ -68,15 +69,15 @@ pub(super) fn interceptors(
     remote_tracks: RemoteTracks,
 ) -> Result<Registry> {
     let registry = Registry::new()
-        .with(Slot::from(3_400), RoundTripAnswers::default())
-        .with(Slot::from(3_600), ResendLimit::new(feedbacks.clone()))
+        .with(Slot::from(3_400), Staged::new(RoundTripAnswers::default()))
+        .with(Slot::from(3_600), Staged::new(ResendLimit::new(feedbacks.clone())))
         // Where what is sent again has come in, and has no number yet.
-        .with(Slot::from(3_500), RepairLabels::default())
+        .with(Slot::from(3_500), Staged::new(RepairLabels::default()))
         .with(Slot::NackResponder, NackResponderBuilder::new().build())
         // Before repair, which takes padding out: a sender that probes with it would find it all lost.
         .with(Slot::from(6_400), TwccReceiverBuilder::new().build())
-        .with(Slot::from(6_500), Repair::default())
-        .with(Slot::NackGenerator, NackGenerator::new());
+        .with(Slot::from(6_500), Staged::new(Repair::default()))
+        .with(Slot::NackGenerator, Staged::new(NackGenerator::new()));
     let registry = configure_rtcp_reports(registry);
     // What it enters into the engine is wanted, its numbering is not.
     configure_twcc_sender_only(Registry::new(), engine)?;
@@ -85,7 +86,7 @@ pub(super) fn interceptors(
         .with(Slot::TwccSender, WithRepairs(TwccSenderBuilder::new().build()))
         .with(Slot::CongestionControl, WithRepairs(estimate));
     // Next to the wire: it sees all RTCP that comes in, and the sender reports that go out.
-    Ok(registry.with(Slot::from(500), FeedbackTap::new(feedbacks, remote_tracks)))
+    Ok(registry.with(Slot::from(500), Staged::new(FeedbackTap::new(feedbacks, remote_tracks))))
 }
 
 pub(super) fn codec(kind: TrackKind) -> RTCRtpCodec {

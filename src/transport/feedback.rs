@@ -2,10 +2,11 @@
 
 use super::codecs;
 use super::receive::RemoteTracks;
+use super::stage::Stage;
 use crate::media::bandwidth::{Demand, share_out};
 use crate::media::control::SendControl;
 use crate::session::TrackKind;
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Packet, TaggedPacket};
 use rtc::rtcp::payload_feedbacks::full_intra_request::FullIntraRequest;
 use rtc::rtcp::payload_feedbacks::picture_loss_indication::PictureLossIndication;
 use rtc::rtcp::payload_feedbacks::receiver_estimated_maximum_bitrate::ReceiverEstimatedMaximumBitrate;
@@ -13,8 +14,6 @@ use rtc::rtcp::receiver_report::ReceiverReport;
 use rtc::rtcp::reception_report::ReceptionReport;
 use rtc::rtcp::sender_report::SenderReport;
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::TransportLayerNack;
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -191,19 +190,16 @@ const SENT_REPORTS: usize = 64;
 pub(super) struct FeedbackTap {
     feedbacks: Arc<Feedbacks>,
     remote_tracks: RemoteTracks,
-    reading: VecDeque<TaggedPacket>,
-    writing: VecDeque<TaggedPacket>,
     /// The middle 32 bits of the NTP time of sender reports, and when they left.
     sent: VecDeque<(u32, Instant)>,
 }
 
 impl FeedbackTap {
     pub(super) fn new(feedbacks: Arc<Feedbacks>, remote_tracks: RemoteTracks) -> Self {
-        let (reading, writing, sent) = Default::default();
-        Self { feedbacks, remote_tracks, reading, writing, sent }
+        Self { feedbacks, remote_tracks, sent: VecDeque::new() }
     }
 
-    fn read(&self, packet: &dyn rtc::rtcp::Packet, now: Instant) {
+    fn reported(&self, packet: &dyn rtc::rtcp::Packet, now: Instant) {
         let packet = packet.as_any();
         if let Some(pli) = packet.downcast_ref::<PictureLossIndication>() {
             if let Some(feedback) = self.feedbacks.of(pli.media_ssrc) {
@@ -249,61 +245,39 @@ impl FeedbackTap {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for FeedbackTap {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, message: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(packets) = &message.message.packet {
-            packets.iter().for_each(|packet| self.read(packet.as_ref(), message.now));
+impl Stage for FeedbackTap {
+    fn read(&mut self, packet: &mut TaggedPacket, _: &mut VecDeque<TaggedPacket>) -> bool {
+        if let Packet::Rtcp(packets) = &packet.message.packet {
+            packets.iter().for_each(|report| self.reported(report.as_ref(), packet.now));
         }
-        self.reading.push_back(message);
-        Ok(())
+        true
     }
 
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.reading.pop_front()
-    }
-
-    fn handle_write(&mut self, message: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(packets) = &message.message.packet {
+    fn write(&mut self, packet: &mut TaggedPacket) {
+        if let Packet::Rtcp(packets) = &packet.message.packet {
             for report in packets.iter().filter_map(|packet| packet.as_any().downcast_ref::<SenderReport>()) {
                 if self.sent.len() == SENT_REPORTS {
                     self.sent.pop_front();
                 }
-                self.sent.push_back(((report.ntp_time >> 16) as u32, message.now));
+                self.sent.push_back(((report.ntp_time >> 16) as u32, packet.now));
             }
         }
-        self.writing.push_back(message);
-        Ok(())
     }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.writing.pop_front()
-    }
-}
-
-impl Interceptor for FeedbackTap {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::stage::Staged;
     use super::*;
     use rtc::interceptor::AttributedPacket;
+    use rtc::sansio::Protocol;
 
-    fn tap() -> (FeedbackTap, Arc<Feedback>, Arc<SendControl>) {
+    fn tap() -> (Staged<FeedbackTap>, Arc<Feedback>, Arc<SendControl>) {
         let control = Arc::new(SendControl::new(0));
         let feedback = Arc::new(Feedback::new(control.clone(), TrackKind::Audio, 0));
         let feedbacks = Arc::new(Feedbacks::default());
         feedbacks.insert(7, feedback.clone());
-        (FeedbackTap::new(feedbacks, RemoteTracks::default()), feedback, control)
+        (Staged::new(FeedbackTap::new(feedbacks, RemoteTracks::default())), feedback, control)
     }
 
     fn rtcp(packet: impl rtc::rtcp::Packet + 'static, now: Instant) -> TaggedPacket {
@@ -360,12 +334,12 @@ mod tests {
         let (mut tap, _, control) = tap();
         control.set_muted(true);
         let video = Arc::new(SendControl::new(1_500_000));
-        tap.feedbacks.insert(8, Arc::new(Feedback::new(video.clone(), TrackKind::Video, 0)));
+        tap.stage.feedbacks.insert(8, Arc::new(Feedback::new(video.clone(), TrackKind::Video, 0)));
         let start = Instant::now();
         let remb = |bitrate| ReceiverEstimatedMaximumBitrate { bitrate, ssrcs: vec![8], ..Default::default() };
         tap.handle_read(rtcp(remb(300_000.0), start)).unwrap();
         assert_eq!(video.bitrate_bps(), 1_500_000, "nothing is known of the path yet");
-        tap.feedbacks.share_out(start, 3_000_000, Duration::ZERO);
+        tap.stage.feedbacks.share_out(start, 3_000_000, Duration::ZERO);
         assert!((200_000..300_000).contains(&video.bitrate_bps()), "{}", video.bitrate_bps());
         for nothing in [f32::NAN, -1.0, 0.0] {
             tap.handle_read(rtcp(remb(nothing), start)).unwrap();
@@ -374,7 +348,7 @@ mod tests {
         tap.handle_read(rtcp(remb(f32::INFINITY), start)).unwrap();
         assert_eq!(video.bitrate_bps(), 1_500_000);
         tap.handle_read(rtcp(remb(300_000.0), start)).unwrap();
-        tap.feedbacks.share_out(start + WANTED_FOR, 3_000_000, Duration::ZERO);
+        tap.stage.feedbacks.share_out(start + WANTED_FOR, 3_000_000, Duration::ZERO);
         assert_eq!(video.bitrate_bps(), 1_500_000, "it was said long ago");
     }
 
@@ -402,10 +376,10 @@ mod tests {
         let plain = Arc::new(SendControl::new(1_500_000));
         for layer in 0..3 {
             let feedback = Arc::new(Feedback::new(layered.clone(), TrackKind::Video, layer));
-            tap.feedbacks.insert(10 + layer as u32, feedback);
+            tap.stage.feedbacks.insert(10 + layer as u32, feedback);
         }
-        tap.feedbacks.insert(20, Arc::new(Feedback::new(plain.clone(), TrackKind::Video, 0)));
-        tap.feedbacks.share_out(Instant::now(), 1_000_000, Duration::ZERO);
+        tap.stage.feedbacks.insert(20, Arc::new(Feedback::new(plain.clone(), TrackKind::Video, 0)));
+        tap.stage.feedbacks.share_out(Instant::now(), 1_000_000, Duration::ZERO);
         assert_eq!(layered.bitrate_bps(), plain.bitrate_bps());
         let pli = PictureLossIndication { sender_ssrc: 0, media_ssrc: 11 };
         tap.handle_read(rtcp(pli, Instant::now())).unwrap();

@@ -4,13 +4,11 @@
 //! Labels are learnt from the packets that pass: a layer's own carry its MID and RID.
 
 use super::codecs::{MID_URI, REPAIRED_RID_URI, RID_URI};
+use super::stage::Stage;
 use bytes::Bytes;
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use rtc::interceptor::{Packet, StreamInfo, TaggedPacket};
 use rtc::rtp::header::Header;
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
-use std::collections::{HashMap, VecDeque};
-use std::time::Instant;
+use std::collections::HashMap;
 
 /// Between the NACK responder and the wire.
 #[derive(Default)]
@@ -19,8 +17,6 @@ pub(super) struct RepairLabels {
     layers: HashMap<u32, Layer>,
     /// By the SSRC of its retransmissions.
     repairs: HashMap<u32, Label>,
-    reading: VecDeque<TaggedPacket>,
-    writing: VecDeque<TaggedPacket>,
 }
 
 /// One whose label is still to be learnt.
@@ -37,7 +33,7 @@ struct Label {
 }
 
 impl RepairLabels {
-    fn write(&mut self, header: &mut Header) {
+    fn label(&mut self, header: &mut Header) {
         if let Some(label) = self.repairs.get(&header.ssrc) {
             for (id, value) in [&label.mid, &label.repaired_rid] {
                 // Cannot fail: it came in an extension of that form.
@@ -53,37 +49,14 @@ impl RepairLabels {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for RepairLabels {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, message: TaggedPacket) -> Result<(), Error> {
-        self.reading.push_back(message);
-        Ok(())
-    }
-
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.reading.pop_front()
-    }
-
-    fn handle_write(&mut self, mut message: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtp(packet) = &mut message.message.packet {
-            self.write(&mut packet.header);
+impl Stage for RepairLabels {
+    fn write(&mut self, packet: &mut TaggedPacket) {
+        if let Packet::Rtp(packet) = &mut packet.message.packet {
+            self.label(&mut packet.header);
         }
-        self.writing.push_back(message);
-        Ok(())
     }
 
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.writing.pop_front()
-    }
-}
-
-impl Interceptor for RepairLabels {
-    fn bind_local_stream(&mut self, info: &StreamInfo) {
+    fn bind_local(&mut self, info: &StreamInfo) {
         let id = |uri: &str| {
             let extension = info.rtp_header_extensions.iter().find(|extension| extension.uri == uri)?;
             u8::try_from(extension.id).ok()
@@ -95,25 +68,26 @@ impl Interceptor for RepairLabels {
         }
     }
 
-    fn unbind_local_stream(&mut self, info: &StreamInfo) {
+    fn unbind_local(&mut self, info: &StreamInfo) {
         self.layers.remove(&info.ssrc);
         if let Some(repair) = info.ssrc_rtx {
             self.repairs.remove(&repair);
         }
     }
-
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::stage::Staged;
     use super::*;
+    use rtc::interceptor::Interceptor;
     use rtc::interceptor::{AttributedPacket, RTPHeaderExtension};
     use rtc::rtp;
+    use rtc::sansio::Protocol;
+    use std::time::Instant;
 
-    fn labels() -> RepairLabels {
-        let mut labels = RepairLabels::default();
+    fn labels() -> Staged<RepairLabels> {
+        let mut labels = Staged::new(RepairLabels::default());
         let extension = |(uri, id): (&str, u16)| RTPHeaderExtension { uri: uri.to_owned(), id };
         labels.bind_local_stream(&StreamInfo {
             ssrc: 7,
@@ -124,7 +98,7 @@ mod tests {
         labels
     }
 
-    fn through(labels: &mut RepairLabels, header: Header) -> Header {
+    fn through(labels: &mut Staged<RepairLabels>, header: Header) -> Header {
         let packet = rtp::Packet { header, payload: Bytes::from_static(b"vp8") };
         let message = AttributedPacket::new(Packet::Rtp(packet));
         labels.handle_write(TaggedPacket { now: Instant::now(), transport: Default::default(), message }).unwrap();

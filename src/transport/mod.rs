@@ -21,6 +21,7 @@ mod repair;
 mod resend;
 mod round_trip;
 mod send;
+mod stage;
 #[cfg(test)]
 mod tests;
 

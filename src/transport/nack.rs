@@ -4,10 +4,9 @@
 //! packet is sent several times before the first of them can arrive, and where it is shorter, time is lost.
 
 use super::repair::is_retransmission;
-use rtc::interceptor::{AttributedPacket, Interceptor, Packet, StreamInfo, TaggedPacket};
+use super::stage::Stage;
+use rtc::interceptor::{AttributedPacket, Packet, StreamInfo, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{TransportLayerNack, nack_pairs_from_sequence_numbers};
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
@@ -31,8 +30,6 @@ pub(super) struct NackGenerator {
     round_trip: RoundTrip,
     /// When something is to be asked for, or earlier.
     next: Option<Instant>,
-    reading: VecDeque<TaggedPacket>,
-    writing: VecDeque<TaggedPacket>,
 }
 
 #[derive(Default)]
@@ -65,8 +62,6 @@ impl NackGenerator {
             streams: HashMap::new(),
             round_trip: RoundTrip { mean: None, spread: Duration::ZERO },
             next: None,
-            reading: VecDeque::new(),
-            writing: VecDeque::new(),
         }
     }
 
@@ -100,7 +95,7 @@ impl NackGenerator {
         }
     }
 
-    fn ask(&mut self, now: Instant) {
+    fn ask(&mut self, now: Instant, sent: &mut VecDeque<TaggedPacket>) {
         let retry = self.round_trip.retry();
         self.next = None;
         for (&media_ssrc, stream) in &mut self.streams {
@@ -112,7 +107,7 @@ impl NackGenerator {
             let nacks = nack_pairs_from_sequence_numbers(&due);
             let nack = TransportLayerNack { sender_ssrc: self.sender_ssrc, media_ssrc, nacks };
             let message = AttributedPacket::new(Packet::Rtcp(vec![Box::new(nack)]));
-            self.writing.push_back(TaggedPacket { now, transport: Default::default(), message });
+            sent.push_back(TaggedPacket { now, transport: Default::default(), message });
         }
     }
 }
@@ -190,76 +185,53 @@ impl RoundTrip {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for NackGenerator {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, read: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtp(packet) = &read.message.packet {
-            let (ssrc, sequence) = (packet.header.ssrc, packet.header.sequence_number);
-            self.arrives(ssrc, sequence, is_retransmission(&read), read.now);
+impl Stage for NackGenerator {
+    fn read(&mut self, packet: &mut TaggedPacket, _: &mut VecDeque<TaggedPacket>) -> bool {
+        let again = is_retransmission(packet);
+        if let Packet::Rtp(rtp) = &packet.message.packet {
+            self.arrives(rtp.header.ssrc, rtp.header.sequence_number, again, packet.now);
         }
-        self.reading.push_back(read);
-        Ok(())
+        true
     }
 
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.reading.pop_front()
-    }
-
-    fn handle_write(&mut self, message: TaggedPacket) -> Result<(), Error> {
-        self.writing.push_back(message);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.writing.pop_front()
-    }
-
-    fn handle_timeout(&mut self, now: Instant) -> Result<(), Error> {
+    fn timeout(&mut self, now: Instant, sent: &mut VecDeque<TaggedPacket>) {
         if self.next.is_some_and(|next| next <= now) {
-            self.ask(now);
+            self.ask(now, sent);
         }
-        Ok(())
     }
 
-    fn poll_timeout(&mut self) -> Option<Instant> {
+    fn next_timeout(&self) -> Option<Instant> {
         self.next
     }
-}
 
-impl Interceptor for NackGenerator {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
-
-    fn bind_remote_stream(&mut self, info: &StreamInfo) {
+    fn bind_remote(&mut self, info: &StreamInfo) {
         if info.rtcp_feedback.iter().any(|feedback| feedback.typ == "nack" && feedback.parameter.is_empty()) {
             self.streams.insert(info.ssrc, Stream::default());
         }
     }
 
-    fn unbind_remote_stream(&mut self, info: &StreamInfo) {
+    fn unbind_remote(&mut self, info: &StreamInfo) {
         self.streams.remove(&info.ssrc);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::stage::Staged;
     use super::*;
     use rand::rngs::StdRng;
     use rand::{Rng, SeedableRng};
+    use rtc::interceptor::Interceptor;
     use rtc::interceptor::{Attribute, RTCPFeedback};
     use rtc::rtp;
+    use rtc::sansio::Protocol;
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
     }
 
-    fn generator() -> NackGenerator {
-        let mut generator = NackGenerator::new();
+    fn generator() -> Staged<NackGenerator> {
+        let mut generator = Staged::new(NackGenerator::new());
         let feedback = RTCPFeedback { typ: "nack".into(), parameter: String::new() };
         generator.bind_remote_stream(&StreamInfo { ssrc: 7, rtcp_feedback: vec![feedback], ..Default::default() });
         generator
@@ -275,7 +247,7 @@ mod tests {
     }
 
     /// Lets the time until `end` pass; what was asked for, and when.
-    fn pass(generator: &mut NackGenerator, end: Instant) -> Vec<(Instant, Vec<u16>)> {
+    fn pass(generator: &mut Staged<NackGenerator>, end: Instant) -> Vec<(Instant, Vec<u16>)> {
         let mut asked = Vec::new();
         while let Some(at) = generator.poll_timeout().filter(|at| *at <= end) {
             generator.handle_timeout(at).unwrap();
@@ -346,7 +318,7 @@ mod tests {
         assert_eq!(asked, (3_000 - MAX_MISSING as u16..3_000).collect::<Vec<_>>());
         for _ in 0..10_000 {
             generator.handle_read(packet(random.random(), start + ms(30), random.random())).unwrap();
-            assert!(generator.streams[&7].missing.len() <= MAX_MISSING);
+            assert!(generator.stage.streams[&7].missing.len() <= MAX_MISSING);
         }
     }
 }

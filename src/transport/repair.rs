@@ -5,6 +5,7 @@
 //!
 //! And has retransmissions that are sent counted: the crate binds its interceptors to a track's own stream only.
 
+use super::stage::Stage;
 use bytes::Buf;
 use rtc::interceptor::{Attribute, Interceptor, Packet, StreamInfo, TaggedPacket};
 use rtc::rtp;
@@ -17,8 +18,6 @@ use std::time::Instant;
 #[derive(Default)]
 pub(super) struct Repair {
     streams: HashMap<u32, Primary>,
-    reading: VecDeque<TaggedPacket>,
-    writing: VecDeque<TaggedPacket>,
 }
 
 /// What [`Repair`] has put back.
@@ -45,51 +44,26 @@ impl Primary {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for Repair {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, mut message: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtp(packet) = &mut message.message.packet
-            && let Some(primary) = self.streams.get(&packet.header.ssrc)
+impl Stage for Repair {
+    fn read(&mut self, packet: &mut TaggedPacket, _: &mut VecDeque<TaggedPacket>) -> bool {
+        if let Packet::Rtp(rtp) = &mut packet.message.packet
+            && let Some(primary) = self.streams.get(&rtp.header.ssrc)
         {
-            if !primary.restore(packet) {
-                return Ok(());
+            if !primary.restore(rtp) {
+                return false;
             }
-            message.message.add(Attribute::Retransmission);
+            packet.message.add(Attribute::Retransmission);
         }
-        self.reading.push_back(message);
-        Ok(())
+        true
     }
 
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.reading.pop_front()
-    }
-
-    fn handle_write(&mut self, message: TaggedPacket) -> Result<(), Error> {
-        self.writing.push_back(message);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.writing.pop_front()
-    }
-}
-
-impl Interceptor for Repair {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
-
-    fn bind_remote_stream(&mut self, info: &StreamInfo) {
+    fn bind_remote(&mut self, info: &StreamInfo) {
         if let Some(rtx) = info.ssrc_rtx {
             self.streams.insert(rtx, Primary { ssrc: info.ssrc, payload_type: info.payload_type });
         }
     }
 
-    fn unbind_remote_stream(&mut self, info: &StreamInfo) {
+    fn unbind_remote(&mut self, info: &StreamInfo) {
         if let Some(rtx) = info.ssrc_rtx {
             self.streams.remove(&rtx);
         }
@@ -162,6 +136,7 @@ fn repairs_of(info: &StreamInfo) -> Option<StreamInfo> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stage::Staged;
     use super::*;
     use bytes::Bytes;
     use rtc::interceptor::AttributedPacket;
@@ -173,8 +148,8 @@ mod tests {
         TaggedPacket { now: Instant::now(), transport: Default::default(), message }
     }
 
-    fn repair() -> Repair {
-        let mut repair = Repair::default();
+    fn repair() -> Staged<Repair> {
+        let mut repair = Staged::new(Repair::default());
         repair.bind_remote_stream(&StreamInfo { ssrc: 7, payload_type: 96, ssrc_rtx: Some(8), ..Default::default() });
         repair
     }

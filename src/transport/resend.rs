@@ -5,10 +5,9 @@
 //! of them together take a part of the estimate.
 
 use super::feedback::Feedbacks;
-use rtc::interceptor::{Interceptor, Packet, StreamInfo, TaggedPacket};
+use super::stage::Stage;
+use rtc::interceptor::{Packet, TaggedPacket};
 use rtc::rtcp::transport_feedbacks::transport_layer_nack::{TransportLayerNack, nack_pairs_from_sequence_numbers};
-use rtc::sansio::Protocol;
-use rtc::shared::error::Error;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,19 +30,11 @@ pub(super) struct ResendLimit {
     sent: VecDeque<(Instant, u32, u16)>,
     /// How many bits may be sent again at once, and since when.
     budget: Option<(Instant, f64)>,
-    reading: VecDeque<TaggedPacket>,
-    writing: VecDeque<TaggedPacket>,
 }
 
 impl ResendLimit {
     pub(super) fn new(feedbacks: Arc<Feedbacks>) -> Self {
-        Self {
-            feedbacks,
-            sent: VecDeque::with_capacity(REMEMBERED),
-            budget: None,
-            reading: VecDeque::new(),
-            writing: VecDeque::new(),
-        }
+        Self { feedbacks, sent: VecDeque::with_capacity(REMEMBERED), budget: None }
     }
 
     /// What of the request is to be answered.
@@ -86,53 +77,29 @@ impl ResendLimit {
     }
 }
 
-impl Protocol<TaggedPacket, TaggedPacket, ()> for ResendLimit {
-    type Rout = TaggedPacket;
-    type Wout = TaggedPacket;
-    type Eout = ();
-    type Error = Error;
-    type Time = Instant;
-
-    fn handle_read(&mut self, mut read: TaggedPacket) -> Result<(), Error> {
-        if let Packet::Rtcp(packets) = &mut read.message.packet {
+impl Stage for ResendLimit {
+    fn read(&mut self, packet: &mut TaggedPacket, _: &mut VecDeque<TaggedPacket>) -> bool {
+        let now = packet.now;
+        if let Packet::Rtcp(packets) = &mut packet.message.packet {
             for packet in packets.iter_mut() {
                 if let Some(nack) = packet.as_any().downcast_ref::<TransportLayerNack>() {
-                    let thinned = self.thin(read.now, nack);
+                    let thinned = self.thin(now, nack);
                     *packet = Box::new(thinned);
                 }
             }
         }
-        self.reading.push_back(read);
-        Ok(())
+        true
     }
-
-    fn poll_read(&mut self) -> Option<TaggedPacket> {
-        self.reading.pop_front()
-    }
-
-    fn handle_write(&mut self, message: TaggedPacket) -> Result<(), Error> {
-        self.writing.push_back(message);
-        Ok(())
-    }
-
-    fn poll_write(&mut self) -> Option<TaggedPacket> {
-        self.writing.pop_front()
-    }
-}
-
-impl Interceptor for ResendLimit {
-    fn bind_local_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_local_stream(&mut self, _: &StreamInfo) {}
-    fn bind_remote_stream(&mut self, _: &StreamInfo) {}
-    fn unbind_remote_stream(&mut self, _: &StreamInfo) {}
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::stage::Staged;
     use super::*;
     use rtc::interceptor::AttributedPacket;
+    use rtc::sansio::Protocol;
 
-    fn ask(limit: &mut ResendLimit, now: Instant, sequences: &[u16]) -> Vec<u16> {
+    fn ask(limit: &mut Staged<ResendLimit>, now: Instant, sequences: &[u16]) -> Vec<u16> {
         let nacks = nack_pairs_from_sequence_numbers(sequences);
         let nack = TransportLayerNack { sender_ssrc: 1, media_ssrc: 7, nacks };
         let message = AttributedPacket::new(Packet::Rtcp(vec![Box::new(nack)]));
@@ -145,7 +112,7 @@ mod tests {
     #[test]
     fn what_is_on_its_way_is_not_sent_again_until_the_queue_lets_it_arrive() {
         let (feedbacks, start) = (Arc::new(Feedbacks::default()), Instant::now());
-        let mut limit = ResendLimit::new(feedbacks.clone());
+        let mut limit = Staged::new(ResendLimit::new(feedbacks.clone()));
         feedbacks.share_out(start, 10_000_000, Duration::from_millis(200));
         let at = |ms| start + Duration::from_millis(ms);
         assert_eq!(ask(&mut limit, at(0), &[1, 2]), [1, 2]);
@@ -157,7 +124,7 @@ mod tests {
     #[test]
     fn repairs_take_two_fifths_of_a_narrow_path() {
         let (feedbacks, start) = (Arc::new(Feedbacks::default()), Instant::now());
-        let mut limit = ResendLimit::new(feedbacks.clone());
+        let mut limit = Staged::new(ResendLimit::new(feedbacks.clone()));
         feedbacks.share_out(start, 300_000, Duration::ZERO);
         let (mut sent, mut sequence) = (0, 0);
         for n in 0..50u64 {
@@ -172,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_flood_before_there_is_any_feedback_is_bounded_too() {
-        let mut limit = ResendLimit::new(Arc::new(Feedbacks::default()));
+        let mut limit = Staged::new(ResendLimit::new(Arc::new(Feedbacks::default())));
         let start = Instant::now();
         let all: Vec<u16> = (0..6_000).collect();
         let sent: usize = (0..100).map(|n| ask(&mut limit, start + Duration::from_millis(10 * n), &all).len()).sum();
