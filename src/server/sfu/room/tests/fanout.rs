@@ -68,3 +68,31 @@ fn reports_reach_subscribers_though_packets_leave_no_time_between_them() {
         assert!(times.len() >= 3, "one a second: {}", times.len());
     }
 }
+
+#[test]
+fn nothing_is_kept_for_a_subscriber_whose_handshake_takes_seconds() {
+    let mut net = Net::new();
+    let camera = net.join("camera");
+    let mid = net.publish(camera, TrackSource::Camera);
+    net.run_until("the camera's connection", |net| net.clients[camera].is_connected());
+    // DTLS alone is lost (RFC 7983): ICE comes up.
+    net.lose = Box::new(|bytes| (20..=63).contains(&bytes[0]));
+    let viewer = net.join("viewer");
+    let mut frames = 0..u64::MAX;
+    let mut second = |net: &mut Net| {
+        for frame in frames.by_ref().take(30) {
+            net.send(camera, mid, frame, frame as u32 * 3000, &vp8(frame % 15 == 0, frame as u16));
+            net.run(Duration::from_millis(33));
+        }
+    };
+    (0..6).for_each(|_| second(&mut net));
+    assert!(net.clients[viewer].received.is_empty());
+    net.lose = Box::new(|_| false);
+    let seconds = (1..20).find(|_| {
+        second(&mut net);
+        !net.clients[viewer].received.is_empty()
+    });
+    assert!(seconds.is_some(), "it is connected in the end");
+    let received = net.clients[viewer].received.len();
+    assert!(received <= 30, "{received} packets in the first second");
+}
