@@ -24,6 +24,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
+mod timecoded;
+
 /// How long each call lasts.
 const FRAMES: usize = 12 * 50;
 /// IP, UDP, RTP with its extensions, and SRTP, as a bottleneck counts them.
@@ -50,6 +52,11 @@ impl AudioSource for NoSource {
     fn next_frame(&mut self, _: &mut AudioFrame) -> Result<Next> {
         Ok(Next::Ended)
     }
+}
+
+fn audio_sender(control: Arc<SendControl>) -> (Pipeline, mpsc::Receiver<RtpPacket>) {
+    let (out, packets) = mpsc::channel(PACKET_QUEUE);
+    (Pipeline::new(Box::new(NoSource), control, out).unwrap(), packets)
 }
 
 fn said(frames: usize) -> Vec<i16> {
@@ -113,8 +120,7 @@ fn call_as(Call { leg, red, dtx, phase_ms }: Call, said: &[i16]) -> Heard {
     control.set_takes_red(red);
     control.set_dtx(dtx);
     control.set_loss_percent(leg.loss_percent as u8);
-    let (out, mut packets) = mpsc::channel(PACKET_QUEUE);
-    let mut sender = Pipeline::new(Box::new(NoSource), control, out).unwrap();
+    let (mut sender, mut packets) = audio_sender(control);
     let mut legs = [1, 2].map(|n| Link::new(Schedule::constant(leg).unwrap(), seed() * 10 + n, start));
     let mut server = Server::default();
     let mut track = Track::new().unwrap();

@@ -41,22 +41,8 @@ impl VideoReceiver {
         first: FirstMedia,
         timing: Option<Timing>,
     ) -> Result<Self> {
-        let stats = Arc::new(VideoReceiverStats::default());
-        let (input, packets) = PacketInput::bounded(QUEUE);
-        let pipeline = Pipeline {
-            packets,
-            assembler: FrameAssembler::default(),
-            held: VecDeque::with_capacity(HELD),
-            spare: Vec::new(),
-            timing: timing.map(|timing| (timing, CaptureClock::new(RtpClock::VIDEO))),
-            decoder: Vp8Decoder::new()?,
-            sink: Some(sink),
-            feedback,
-            first: Some(first),
-            second: (Instant::now(), 0),
-            stats: stats.clone(),
-            input: input.clone(),
-        };
+        let pipeline = Pipeline::new(sink, feedback, first, timing)?;
+        let (input, stats) = (pipeline.input.clone(), pipeline.stats.clone());
         let worker = Worker::spawn("trill-video-in", move |stop| pipeline.run(stop))?;
         Ok(Self { worker, input, stats })
     }
@@ -76,7 +62,7 @@ impl VideoReceiver {
     }
 }
 
-struct Pipeline {
+pub(super) struct Pipeline {
     packets: Receiver<ReceivedPacket>,
     assembler: FrameAssembler,
     held: VecDeque<Held>,
@@ -91,7 +77,7 @@ struct Pipeline {
     /// When the present second of counting began, and the pictures in it.
     second: (Instant, u64),
     stats: Arc<VideoReceiverStats>,
-    input: PacketInput,
+    pub(super) input: PacketInput,
 }
 
 /// A whole picture that is not due yet.
@@ -103,6 +89,29 @@ struct Held {
 }
 
 impl Pipeline {
+    pub(super) fn new(
+        sink: Box<dyn VideoSink>,
+        feedback: FeedbackSink,
+        first: FirstMedia,
+        timing: Option<Timing>,
+    ) -> Result<Self> {
+        let (input, packets) = PacketInput::bounded(QUEUE);
+        Ok(Self {
+            packets,
+            assembler: FrameAssembler::default(),
+            held: VecDeque::with_capacity(HELD),
+            spare: Vec::new(),
+            timing: timing.map(|timing| (timing, CaptureClock::new(RtpClock::VIDEO))),
+            decoder: Vp8Decoder::new()?,
+            sink: Some(sink),
+            feedback,
+            first: Some(first),
+            second: (Instant::now(), 0),
+            stats: Arc::default(),
+            input,
+        })
+    }
+
     fn run(mut self, stop: Stop) {
         while !stop.is_set() {
             let now = Instant::now();
@@ -113,17 +122,22 @@ impl Pipeline {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            while let Ok(packet) = self.packets.try_recv() {
-                self.insert(packet);
-            }
-            while self.hold_next(Instant::now()) {}
-            while self.show_next(Instant::now()) {}
-            if self.assembler.take_key_frame_request(Instant::now()) {
-                add(&self.stats.plis, 1);
-                (self.feedback)(Feedback::KeyFrameNeeded);
-            }
-            self.report();
+            self.step(Instant::now());
         }
+    }
+
+    /// Takes what has come, shows what is due, and asks for a key frame if one is needed.
+    pub(super) fn step(&mut self, now: Instant) {
+        while let Ok(packet) = self.packets.try_recv() {
+            self.insert(packet);
+        }
+        while self.hold_next(now) {}
+        while self.show_next(now) {}
+        if self.assembler.take_key_frame_request(now) {
+            add(&self.stats.plis, 1);
+            (self.feedback)(Feedback::KeyFrameNeeded);
+        }
+        self.report(now);
     }
 
     fn insert(&mut self, received: ReceivedPacket) {
@@ -151,9 +165,10 @@ impl Pipeline {
             return false;
         }
         let Some(Held { data, key, timestamp, .. }) = self.held.pop_front() else { return false };
+        let begun = Instant::now();
         match self.decoder.decode(&data, timestamp) {
             Ok(Some(frame)) => {
-                smooth(&self.stats.decode_us, now.elapsed().as_micros() as u64);
+                smooth(&self.stats.decode_us, begun.elapsed().as_micros() as u64);
                 add(&self.stats.key_frames, key.into());
                 add(&self.stats.frames, 1);
                 set(&self.stats.width, frame.width().into());
@@ -181,13 +196,12 @@ impl Pipeline {
         true
     }
 
-    fn report(&mut self) {
+    fn report(&mut self, now: Instant) {
         let counts = self.assembler.stats();
         set(&self.stats.packets, counts.packets);
         set(&self.stats.lost, counts.lost);
         set(&self.stats.freezes, counts.freezes);
         set(&self.stats.dropped, self.input.dropped.load(Relaxed));
-        let now = Instant::now();
         let passed = now.saturating_duration_since(self.second.0);
         if passed >= Duration::from_secs(1) {
             set(&self.stats.millifps, self.second.1 * 1_000_000 / passed.as_millis().max(1) as u64);

@@ -83,33 +83,9 @@ impl VideoSender {
         control: Arc<SendControl>,
         layers: Vec<(Layer, PacketSender)>,
     ) -> Result<Self> {
-        settings.check()?;
-        if layers.is_empty() {
-            return Err(Error::new(ErrorCode::InvalidArgument, "a video track needs a layer at least"));
-        }
-        let (plan, outs): (Vec<Layer>, Vec<PacketSender>) = layers.into_iter().unzip();
-        let layers: Vec<VideoLayer> =
-            outs.into_iter().map(|out| VideoLayer::new(out, settings.max_fps)).collect::<Result<_>>()?;
-        let layer_stats = layers.iter().map(VideoLayer::stats).collect();
-        let stats = Arc::new(VideoSenderStats::default());
-        let now = Instant::now();
-        let pipeline = Pipeline {
-            source,
-            settings,
-            control,
-            allocator: LayerAllocator::new(plan.clone()),
-            effort: EffortLadder::new(settings.max_fps),
-            plan,
-            layers,
-            upright: VideoFrame::black(2, 2)?,
-            scaler: Scaler::default(),
-            started: now,
-            clock: None,
-            last_time: None,
-            first_timestamp: rand::random(),
-            second: (now, 0),
-            stats: stats.clone(),
-        };
+        let pipeline = Pipeline::new(source, settings, control, layers)?;
+        let stats = pipeline.stats.clone();
+        let layer_stats = pipeline.layers.iter().map(VideoLayer::stats).collect();
         let worker = Worker::spawn("trill-video-out", move |stop| {
             let stats = pipeline.stats.clone();
             if let Err(error) = pipeline.run(stop) {
@@ -135,7 +111,7 @@ impl VideoSender {
     }
 }
 
-struct Pipeline {
+pub(super) struct Pipeline {
     source: Box<dyn VideoSource>,
     settings: VideoSenderSettings,
     control: Arc<SendControl>,
@@ -158,6 +134,39 @@ struct Pipeline {
 }
 
 impl Pipeline {
+    pub(super) fn new(
+        source: Box<dyn VideoSource>,
+        settings: VideoSenderSettings,
+        control: Arc<SendControl>,
+        layers: Vec<(Layer, PacketSender)>,
+    ) -> Result<Self> {
+        settings.check()?;
+        if layers.is_empty() {
+            return Err(Error::new(ErrorCode::InvalidArgument, "a video track needs a layer at least"));
+        }
+        let (plan, outs): (Vec<Layer>, Vec<PacketSender>) = layers.into_iter().unzip();
+        let layers: Vec<VideoLayer> =
+            outs.into_iter().map(|out| VideoLayer::new(out, settings.max_fps)).collect::<Result<_>>()?;
+        let now = Instant::now();
+        Ok(Self {
+            source,
+            settings,
+            control,
+            allocator: LayerAllocator::new(plan.clone()),
+            effort: EffortLadder::new(settings.max_fps),
+            plan,
+            layers,
+            upright: VideoFrame::black(2, 2)?,
+            scaler: Scaler::default(),
+            started: now,
+            clock: None,
+            last_time: None,
+            first_timestamp: rand::random(),
+            second: (now, 0),
+            stats: Arc::default(),
+        })
+    }
+
     fn run(mut self, stop: Stop) -> Result<()> {
         let mut frame = VideoFrame::black(2, 2)?;
         let mut paused = false;
@@ -181,7 +190,7 @@ impl Pipeline {
             }
             match self.source.next_frame(&mut frame)? {
                 Next::Frame if self.control.is_muted() => {}
-                Next::Frame if !self.send(&frame)? => break,
+                Next::Frame if !self.send(&frame, Instant::now())? => break,
                 Next::Frame | Next::Nothing => {}
                 Next::Ended => break,
             }
@@ -190,8 +199,7 @@ impl Pipeline {
     }
 
     /// False when nobody takes packets any more.
-    fn send(&mut self, frame: &VideoFrame) -> Result<bool> {
-        let now = Instant::now();
+    pub(super) fn send(&mut self, frame: &VideoFrame, now: Instant) -> Result<bool> {
         let time = self.media_time(frame.timestamp, now);
         // A quarter of a frame's time is left for sources that are not quite even.
         let apart = Duration::from_secs(3) / (4 * self.settings.max_fps);
@@ -204,6 +212,7 @@ impl Pipeline {
         for (_, layer) in self.layers.iter_mut().enumerate().filter(|(index, _)| requests >> index & 1 == 1) {
             layer.request_key_frame();
         }
+        let begun = Instant::now();
         let source = if frame.rotation == Rotation::None {
             frame
         } else {
@@ -246,7 +255,7 @@ impl Pipeline {
                 layer.scale(&picture, effort.size(plan.size(full)), larger, &mut self.scaler)?;
             }
         }
-        let mut took = now.elapsed();
+        let mut took = begun.elapsed();
         let (mut best, mut tried) = (None, false);
         // The lowest first, as it is the one that every receiver can take.
         for layer in self.layers.iter_mut().filter(|layer| layer.is_sent()) {
