@@ -6,7 +6,7 @@
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::time::{Duration, Instant};
 use trill::media::bandwidth::{BandwidthEstimator, EstimatorSettings, PacketOutcome};
-use trill::testkit::impair::{Blackout, Link, Profile, Schedule, Step};
+use trill::testkit::impair::{Blackout, Burst, Link, Profile, Schedule, Step};
 
 const SETTINGS: EstimatorSettings = EstimatorSettings { min_bps: 60_000, start_bps: 500_000, max_bps: 5_000_000 };
 const AUDIO_BPS: u32 = 64_000;
@@ -205,6 +205,17 @@ fn loss_that_the_path_has_by_itself_takes_little() {
 }
 
 #[test]
+fn loss_in_bursts_takes_little() {
+    for (loss_percent, at_least) in [(1.0, 0.85), (5.0, 0.75), (10.0, 0.75), (20.0, 0.65)] {
+        let burst = Some(Burst { loss_percent, length: 4.0 });
+        let profile = Profile { burst, ..link(2000.0) };
+        let seen = call(&format!("{loss_percent} % loss in bursts"), steady(profile), 40, everything);
+        let used = seen.used(10_000, 40_000, 2000.0 * (1.0 - loss_percent / 100.0));
+        assert!(used > at_least, "{used:.2} of the link");
+    }
+}
+
+#[test]
 fn with_jitter_that_keeps_the_order_a_part_of_the_link_is_used() {
     for (jitter_ms, at_least) in [(10.0, 0.8), (30.0, 0.8), (100.0, 0.4)] {
         let profile = Profile { jitter_ms, ..link(2000.0) };
@@ -230,7 +241,7 @@ fn where_the_queue_is_too_short_to_be_seen_loss_tells() {
     let used = seen.used(10_000, 30_000, 1000.0);
     assert!(used > 0.7, "{used:.2} of the link");
     let lost = f64::from(seen.audio_lost) / f64::from(seen.audio_sent);
-    assert!(lost < 0.1, "{lost:.2} of the audio lost");
+    assert!(lost < 0.15, "{lost:.2} of the audio lost");
 }
 
 #[test]

@@ -14,6 +14,13 @@ const WINDOW_PACKETS: u32 = 30;
 const SUSPICIOUS: f64 = 0.06;
 /// And more than so many standard deviations, as a window has only so many packets.
 const BY_CHANCE: f64 = 3.0;
+/// What is lost, and in how many pieces, before anything was: bursts of two. Each window the older ones count for so much less.
+const BURSTS_AT_FIRST: Bursts = Bursts { lost: 4.0, pieces: 2.0 };
+/// No more than so much is put down to them: where little is sent, everything would be.
+const BURSTS_ALLOWED: f64 = 0.12;
+/// And of what went away with the rate, no more than such a part.
+const BURSTS_EXCUSE: f64 = 0.3;
+const BURSTS_FADE: f64 = 0.8;
 /// When less than this part of it stays at the lower rate, it was congestion.
 const STAYS: f64 = 0.6;
 /// What is taken from the rate for the test.
@@ -42,11 +49,44 @@ pub(super) struct LossJudge {
     began: Option<Instant>,
     packets: u32,
     lost: u32,
+    bursts: Bursts,
+    /// The last packet was lost.
+    in_burst: bool,
     /// The path's own loss, 0 to 1.
     own: f64,
     /// The latest window's.
     latest: f64,
     test: Option<Test>,
+}
+
+/// How many packets are lost in a row.
+#[derive(Clone, Copy, Debug)]
+struct Bursts {
+    lost: f64,
+    pieces: f64,
+}
+
+impl Default for Bursts {
+    fn default() -> Self {
+        BURSTS_AT_FIRST
+    }
+}
+
+impl Bursts {
+    const SINGLE: Self = Self { lost: 1.0, pieces: 1.0 };
+
+    /// What was before counts for less from now on.
+    fn fade(&mut self) {
+        let fade = |seen: f64, first: f64| seen * BURSTS_FADE + first * (1.0 - BURSTS_FADE);
+        self.lost = fade(self.lost, BURSTS_AT_FIRST.lost);
+        self.pieces = fade(self.pieces, BURSTS_AT_FIRST.pieces);
+    }
+
+    /// The standard deviation of the loss of so many packets. Bursts of n in the mean make it vary 2n - 1 times as much.
+    fn deviation(self, loss: f64, packets: f64) -> f64 {
+        let length = self.lost / self.pieces;
+        ((2.0 * length - 1.0) * loss * (1.0 - loss) / packets).sqrt()
+    }
 }
 
 #[derive(Debug)]
@@ -70,13 +110,24 @@ impl LossJudge {
     pub(super) fn judge(&mut self, now: Instant, outcomes: &[PacketOutcome], rate: f64) -> Verdict {
         let began = *self.began.get_or_insert(now);
         self.packets += outcomes.len() as u32;
-        self.lost += outcomes.iter().filter(|outcome| outcome.arrived.is_none()).count() as u32;
+        for outcome in outcomes {
+            let is_lost = outcome.arrived.is_none();
+            if is_lost {
+                self.lost += 1;
+                self.bursts.lost += 1.0;
+                self.bursts.pieces += if self.in_burst { 0.0 } else { 1.0 };
+            }
+            self.in_burst = is_lost;
+        }
         if now.saturating_duration_since(began) < WINDOW || self.packets < WINDOW_PACKETS {
             return if self.test.is_some() { Verdict::Wait } else { Verdict::Free };
         }
         let loss = f64::from(self.lost) / f64::from(self.packets);
         let packets = f64::from(self.packets);
-        let chance = |loss: f64| (loss * (1.0 - loss) / packets).sqrt();
+        let bursts = self.bursts;
+        let by_chance = |bursts: Bursts| BY_CHANCE * bursts.deviation(self.own, packets);
+        let suspicious = SUSPICIOUS.max(by_chance(bursts).min(BURSTS_ALLOWED)).max(by_chance(Bursts::SINGLE));
+        self.bursts.fade();
         (self.began, self.packets, self.lost, self.latest) = (Some(now), 0, 0, loss);
         match &mut self.test {
             Some(test) if !test.settled => {
@@ -84,14 +135,16 @@ impl LossJudge {
                 Verdict::Wait
             }
             Some(test) => {
-                let (before, stays) = (test.rate, loss > STAYS * test.loss - chance(test.loss));
+                let chance = |bursts: Bursts| bursts.deviation(test.loss, packets);
+                let chance = chance(bursts).min(BURSTS_EXCUSE * test.loss).max(chance(Bursts::SINGLE));
+                let (before, stays) = (test.rate, loss > STAYS * test.loss - chance);
                 let capacity = before * (1.0 - test.loss);
                 self.test = None;
                 // Whatever is lost when little enough is sent is the path's own.
                 self.own = loss;
                 if stays { Verdict::Restore { to: before } } else { Verdict::Congested { capacity } }
             }
-            None if loss > self.own + SUSPICIOUS.max(BY_CHANCE * chance(self.own)) => {
+            None if loss > self.own + suspicious => {
                 self.test = Some(Test { rate, loss, settled: false });
                 Verdict::Reduce { to: rate * (1.0 - TEST_CUT) }
             }

@@ -31,6 +31,15 @@ const SUSPICIOUS: f64 = 0.06;
 const BY_CHANCE: f64 = 3.0;
 /// A packet of media, in bits: only to tell chance.
 const PACKET_BITS: f64 = 8_000.0;
+/// Loss that comes in bursts of n packets varies about 2n - 1 times as much as loss of one packet at a time. How much it varies is
+/// measured, from that of bursts of four on, with that weight for each report, and up to bursts of eight.
+const BURSTS_AT_FIRST: f64 = 7.0;
+const BURSTS_LEARNT: f64 = 0.05;
+const BURSTS_MOST: f64 = 15.0;
+/// No more than so much is put down to them: where little is sent, everything would be.
+const BURSTS_ALLOWED: f64 = 0.2;
+/// And of what went away with the rate, no more than such a part.
+const BURSTS_EXCUSE: f64 = 0.3;
 /// With so much lost and a queue, transport-wide feedback of some receivers tells of little or nothing of the loss, and receiver
 /// reports count; but those of before a publisher followed come late.
 const HOPELESS: f64 = 0.6;
@@ -102,6 +111,8 @@ pub(super) struct Path {
     arrived: f64,
     /// The share that is lost whatever is sent.
     own_loss: f64,
+    /// How many times as much that varies as loss of one packet at a time would.
+    bursts: Bursts,
     test: Option<Test>,
     limit: Option<Limit>,
     /// Nothing was reported for a while: the connection was gone. What is reported next is about that time.
@@ -110,6 +121,35 @@ pub(super) struct Path {
     is_free: bool,
     /// Since when more than [`OVERRUN`] times the limit is sent.
     overrun_since: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bursts(f64);
+
+impl Default for Bursts {
+    fn default() -> Self {
+        Self(BURSTS_AT_FIRST)
+    }
+}
+
+impl Bursts {
+    /// One packet at a time.
+    const SINGLE: Self = Self(1.0);
+
+    /// The variance of a share of so many packets' loss.
+    fn variance(self, loss: f64, packets: f64) -> f64 {
+        self.0 * loss * (1.0 - loss) / packets.max(1.0)
+    }
+
+    /// So much was lost of so many packets where that share was to be expected.
+    fn learn(&mut self, loss: f64, expected: f64, packets: f64) {
+        let single = Self::SINGLE.variance(expected, packets);
+        // Too few losses tell nothing.
+        if expected * packets >= 1.0 && single > 0.0 {
+            let seen = (loss - expected).powi(2) / single;
+            self.0 = (self.0 + (seen.min(2.0 * BURSTS_MOST) - self.0) * BURSTS_LEARNT).clamp(1.0, BURSTS_MOST);
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -212,6 +252,7 @@ impl Path {
         } else {
             // Less soon, more slowly: congestion that creeps in is not the connection's own.
             let more = if loss > self.own_loss { OWN_GROWS } else { OWN_SHRINKS };
+            self.bursts.learn(loss, self.own_loss, self.rate / PACKET_BITS);
             self.own_loss += (loss - self.own_loss) * more;
             self.is_free = true;
             self.raise(now, since, paused);
@@ -248,8 +289,9 @@ impl Path {
 
     /// More than chance makes of that loss in a second.
     fn suspicious(&self, loss: f64) -> f64 {
-        let chance = (loss * (1.0 - loss) * PACKET_BITS / self.rate).sqrt();
-        SUSPICIOUS.max(BY_CHANCE * chance)
+        let packets = self.rate / PACKET_BITS;
+        let by_chance = |bursts: Bursts| BY_CHANCE * bursts.variance(loss, packets).sqrt();
+        SUSPICIOUS.max(by_chance(self.bursts).min(BURSTS_ALLOWED)).max(by_chance(Bursts::SINGLE))
     }
 
     fn judge(&mut self, now: Instant, since: Duration, mut test: Test, loss: f64) {
@@ -267,7 +309,8 @@ impl Path {
         let has_followed = self.limit.is_some_and(|limit| self.rate < limit.bps * FOLLOWED);
         let packets = self.rate * since.as_secs_f64() / PACKET_BITS;
         (test.packets, test.lost) = (test.packets + packets, test.lost + loss * packets);
-        let chance = (test.loss * (1.0 - test.loss) / test.packets.max(1.0)).sqrt();
+        let chance = |bursts: Bursts| bursts.variance(test.loss, test.packets).sqrt();
+        let chance = chance(self.bursts).min(BURSTS_EXCUSE * test.loss).max(chance(Bursts::SINGLE));
         let mean = test.lost / test.packets.max(f64::MIN_POSITIVE);
         let stays = mean > test.loss * STAYS - chance;
         self.test = Some(test);
