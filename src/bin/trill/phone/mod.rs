@@ -74,6 +74,8 @@ struct Phone {
     keys: mpsc::Receiver<Key>,
     /// SIGINT and SIGTERM so far.
     signals: Arc<AtomicU32>,
+    /// When the present call was hung up here.
+    hung_up: Option<Instant>,
     live: LiveLine,
     session: Option<Running>,
 }
@@ -120,7 +122,8 @@ impl Phone {
         let (engine, events) = Engine::with_queue(config)?;
         let uid = engine.log_in(&client.server, token).wait()?.uid;
         let live = LiveLine::new(!json);
-        let phone = Self { engine, uid, events, keys: keyboard(), signals, live, session: None, media, duration, json };
+        let (keys, hung_up, session) = (keyboard(), None, None);
+        let phone = Self { engine, uid, events, keys, signals, hung_up, live, session, media, duration, json };
         // The login's own event stands in the queue already.
         if let Ok(event) = phone.events.next(LOOK) {
             phone.tell(&event);
@@ -131,7 +134,8 @@ impl Phone {
     /// Waits for what happens next, tells it, and does what is the same for both commands.
     fn next(&mut self) -> Result<Happening> {
         self.refresh();
-        if self.signals.load(Relaxed) > 0 {
+        // Once a call was hung up, its last event is what is waited for.
+        if self.signals.load(Relaxed) > 0 && self.hung_up.is_none() {
             return Ok(Happening::Key(Key::HangUp));
         }
         if let Ok(key) = self.keys.try_recv() {
@@ -152,7 +156,12 @@ impl Phone {
 
     /// Carries a call from where it is to its end.
     fn talk(&mut self, call: &mut Call) -> Result<()> {
-        let mut hung_up: Option<Instant> = None;
+        let done = self.talk_until_the_end(call);
+        self.hung_up = None;
+        done
+    }
+
+    fn talk_until_the_end(&mut self, call: &mut Call) -> Result<()> {
         while !self.is_over_here(call) {
             match self.next()? {
                 Happening::Event(Event::Call(event)) if event.call.session_id == call.session_id => {
@@ -164,19 +173,19 @@ impl Phone {
                 Happening::Event(Event::Session { event: SessionEvent::Ended { error: Some(error), .. }, .. }) => {
                     self.session_failed(call, error)?;
                 }
-                Happening::Key(Key::Enter | Key::HangUp) if hung_up.is_none() => {
+                Happening::Key(Key::Enter | Key::HangUp) if self.hung_up.is_none() => {
                     self.hang_up(call)?;
-                    hung_up = Some(Instant::now());
+                    self.hung_up = Some(Instant::now());
                 }
-                _ if hung_up.is_none() && self.is_time_up() => {
+                _ if self.hung_up.is_none() && self.is_time_up() => {
                     self.hang_up(call)?;
-                    hung_up = Some(Instant::now());
+                    self.hung_up = Some(Instant::now());
                 }
                 _ => {}
             }
-            if hung_up.is_some_and(|since| since.elapsed() > LAST_EVENT) {
+            if self.hung_up.is_some_and(|since| since.elapsed() > LAST_EVENT) {
                 *call = self.engine.call(&call.session_id).wait()?;
-                hung_up = Some(Instant::now());
+                self.hung_up = Some(Instant::now());
             }
         }
         Ok(())
