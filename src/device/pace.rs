@@ -24,7 +24,13 @@ impl Pacer {
 
     /// Waits until the next is due, [`MAX_WAIT`] at most: false when it is not due by then. The first is due at once.
     pub(crate) fn wait(&mut self) -> bool {
-        let now = Instant::now();
+        let (wait, is_due) = self.next(Instant::now());
+        std::thread::sleep(wait);
+        is_due
+    }
+
+    /// How long to wait from `now` on, and whether the next is due then.
+    fn next(&mut self, now: Instant) -> (Duration, bool) {
         let start = *self.start.get_or_insert(now);
         let due = start + self.offset();
         if let Some(late) = now.checked_duration_since(due)
@@ -32,15 +38,14 @@ impl Pacer {
         {
             self.start = Some(now);
             self.count = 1;
-            return true;
+            return (Duration::ZERO, true);
         }
         let wait = due.saturating_duration_since(now);
-        std::thread::sleep(wait.min(MAX_WAIT));
         if wait > MAX_WAIT {
-            return false;
+            return (MAX_WAIT, false);
         }
         self.count += 1;
-        true
+        (wait, true)
     }
 
     /// After a pause: the next is due at once.
@@ -60,26 +65,61 @@ impl Pacer {
 mod tests {
     use super::*;
 
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
     #[test]
     fn a_hundred_in_a_second_take_a_second_however_long_each_takes() {
         let mut pacer = Pacer::new(100, 1);
         let start = Instant::now();
-        for n in 0..=50 {
-            while !pacer.wait() {}
+        let mut now = start;
+        for n in 0..=100 {
+            let (wait, is_due) = pacer.next(now);
+            now += wait;
+            assert!(is_due && now - start >= ms(10 * n), "{n} after {:?}", now - start);
             if n % 10 == 0 {
-                std::thread::sleep(Duration::from_millis(7));
+                // On time, although what was done with the tenth before took longer than until the next.
+                assert_eq!(now - start, ms(10 * n));
+                now += ms(25);
             }
         }
-        let took = start.elapsed();
-        assert!((Duration::from_millis(500)..Duration::from_millis(600)).contains(&took), "{took:?}");
     }
 
     #[test]
     fn one_that_is_due_in_a_second_does_not_hold_its_caller_for_long() {
         let mut pacer = Pacer::new(1, 1);
-        assert!(pacer.wait());
         let start = Instant::now();
-        assert!(!pacer.wait());
-        assert!(start.elapsed() < Duration::from_millis(150));
+        assert_eq!(pacer.next(start), (Duration::ZERO, true));
+        assert_eq!(pacer.next(start), (MAX_WAIT, false));
+        assert_eq!(pacer.next(start + ms(949)), (MAX_WAIT, false));
+        assert_eq!(pacer.next(start + ms(950)), (MAX_WAIT, true));
+    }
+
+    #[test]
+    fn a_stall_is_caught_up_and_a_long_sleep_is_not() {
+        let mut pacer = Pacer::new(100, 1);
+        let start = Instant::now();
+        assert_eq!(pacer.next(start), (Duration::ZERO, true));
+        for _ in 1..=51 {
+            assert_eq!(pacer.next(start + ms(510)), (Duration::ZERO, true));
+        }
+        assert_eq!(pacer.next(start + ms(510)), (ms(10), true));
+        let awake = start + ms(10_000);
+        assert_eq!(pacer.next(awake), (Duration::ZERO, true));
+        assert_eq!(pacer.next(awake), (ms(10), true));
+    }
+
+    #[test]
+    fn it_waits_for_as_long_as_it_says() {
+        let mut pacer = Pacer::new(100, 1);
+        let start = Instant::now();
+        assert!(pacer.wait() && pacer.wait());
+        assert!(start.elapsed() >= ms(10));
+        // The next is due in more than an hour.
+        let mut pacer = Pacer::new(1, 4000);
+        let start = Instant::now();
+        assert!(pacer.wait() && !pacer.wait());
+        assert!(start.elapsed() >= MAX_WAIT);
     }
 }

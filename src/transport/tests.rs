@@ -231,7 +231,7 @@ async fn closing_with_nobody_at_the_other_end_is_bounded() {
     pair.publisher.create_offer(false).await.unwrap();
     let start = Instant::now();
     pair.close().await;
-    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,9 @@
 use crate::server::{BOUND, INNER, call_time, pactl, with_server};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use trill::media::frame::AudioFrame;
 
@@ -154,6 +157,44 @@ fn likeness(said: &[i16], heard: &[i16]) -> f64 {
     found.get(found.len() / 2).copied().unwrap_or(0.0)
 }
 
+/// Counts how often this machine wakes a thread late: each time a speaker may run dry, and no telephone is to blame.
+struct Metronome {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<u64>>,
+}
+
+impl Metronome {
+    const BEAT: Duration = Duration::from_millis(10);
+    /// With so much waiting ahead of it, at least, a speaker is given its next frame.
+    const LATE: Duration = Duration::from_millis(15);
+    /// Sound goes through as many on its way to a speaker: the telephone's, the sound library's and the sound server's.
+    const THREADS: usize = 3;
+
+    fn start() -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let threads = (0..Self::THREADS).map(|_| {
+            let stop = stop.clone();
+            std::thread::spawn(move || Self::beat(&stop))
+        });
+        Self { threads: threads.collect(), stop }
+    }
+
+    fn beat(stop: &AtomicBool) -> u64 {
+        let mut late = 0;
+        while !stop.load(Relaxed) {
+            let start = Instant::now();
+            std::thread::sleep(Self::BEAT);
+            late += u64::from(start.elapsed() > Self::BEAT + Self::LATE);
+        }
+        late
+    }
+
+    fn stop(self) -> u64 {
+        self.stop.store(true, Relaxed);
+        self.threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    }
+}
+
 #[test]
 fn two_telephones_with_devices_of_their_own_hear_each_other() {
     with_server(
@@ -174,6 +215,8 @@ fn two_telephones_with_devices_of_their_own_hear_each_other() {
             bob.wait_for("bob's login", is_event("logged_in"));
             let time = format!("{}s", call_time().as_secs() + 60);
             let call = ["call", "bob", "--dev", "--as", "alice", "--raw-mic", "--server", &url, "--duration", &time];
+            // For as long as her speaker's under-runs are counted.
+            let metronome = Metronome::start();
             let mut alice = Running::start(&call, "alice");
             for side in [&alice, &bob] {
                 side.wait_for("the other's voice", is_event("first_audio"));
@@ -216,11 +259,14 @@ fn two_telephones_with_devices_of_their_own_hear_each_other() {
             let end = Command::new("kill").args(["-INT", &alice.child.id().to_string()]).status().unwrap();
             assert!(end.success());
             let summary = alice.wait_for("the summary", is_event("summary"));
+            let late = metronome.stop();
             assert!(alice.child.wait().unwrap().success());
             let underruns = summary["statistics"]["playback_underruns"].as_u64().unwrap();
-            println!("figure: two telephones: {underruns} under-runs of alice's speaker in {:?}", call_time());
-            // One in two seconds, on a machine that does other work besides.
-            assert!(underruns <= call_time().as_secs() / 2, "{underruns}");
+            let time = call_time();
+            println!("figure: two telephones: {underruns} under-runs of alice's speaker in {time:?}");
+            println!("figure: two telephones: threads were woken late {late} times meanwhile");
+            // One in two seconds, on a machine that does other work besides; and what that work explains.
+            assert!(underruns <= time.as_secs() / 2 + late, "{underruns} under-runs, {late} times late");
         },
     );
 }

@@ -97,8 +97,9 @@ fn native_and_cpp_callers_call_reject_mute_hang_up_and_list_their_calls() {
     let mut phone = Terminal::start("native", &native, &[&host.url, &alice]);
     phone.expect("logged in as alice");
 
-    // The C++ caller calls, and the native one answers.
-    let caller = Terminal::start("cpp", &cpp, &[&host.url, &bob, "call", "alice", "1"]);
+    // The C++ caller calls, and the native one answers. It hangs up 5 s after it has heard and seen: by then the other
+    // is to have heard it.
+    let caller = Terminal::start("cpp", &cpp, &[&host.url, &bob, "call", "alice", "5"]);
     phone.expect("bob calls");
     phone.type_in("accept");
     phone.expect("bob can be heard");

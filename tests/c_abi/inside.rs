@@ -70,7 +70,12 @@ async fn change_oneself(server: String, token: String) {
     }
 }
 
-/// Leads to the server, and cuts each connection `after` it began. Gives its URL.
+/// So many bytes of the server's are past its answer to a join: that and the upgrade before it are smaller, and the
+/// description of the media after it is larger.
+const ANSWER: usize = 1024;
+
+/// Leads to the server, and cuts each connection `after` the server had answered on it: however long that takes on a
+/// busy machine, it is a session that is cut, not the way into it. Gives its URL.
 fn cutting_relay(url: &str, after: Duration) -> String {
     let server = url.split_once("://").unwrap().1.trim_end_matches('/').to_owned();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -79,26 +84,35 @@ fn cutting_relay(url: &str, after: Duration) -> String {
     std::thread::spawn(move || {
         for near in listener.incoming().map_while(Result::ok) {
             let far = TcpStream::connect(&server).unwrap();
-            for (from, to) in [(&near, &far), (&far, &near)] {
-                let (from, to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
-                std::thread::spawn(move || forward(from, to));
-            }
+            let (from, to) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+            std::thread::spawn(move || forward(&from, &to, usize::MAX));
             std::thread::spawn(move || {
-                std::thread::sleep(after);
-                near.shutdown(Shutdown::Both).ok();
-                far.shutdown(Shutdown::Both).ok();
+                forward(&far, &near, ANSWER);
+                let ends = [near.try_clone().unwrap(), far.try_clone().unwrap()];
+                std::thread::spawn(move || {
+                    std::thread::sleep(after);
+                    for end in ends {
+                        end.shutdown(Shutdown::Both).ok();
+                    }
+                });
+                forward(&far, &near, usize::MAX);
             });
         }
     });
     relay
 }
 
-fn forward(mut from: TcpStream, mut to: TcpStream) {
+/// Until one of them is closed, or more than so many bytes have passed.
+fn forward(mut from: &TcpStream, mut to: &TcpStream, bytes: usize) {
     let mut buffer = [0; 16 * 1024];
-    while let Ok(read @ 1..) = from.read(&mut buffer) {
+    let mut passed = 0;
+    while passed <= bytes
+        && let Ok(read @ 1..) = from.read(&mut buffer)
+    {
         if to.write_all(&buffer[..read]).is_err() {
             return;
         }
+        passed += read;
     }
 }
 

@@ -94,8 +94,9 @@ class CppCaller(Program):
     """C++'s caller, which is told on its command line: it calls as soon as it is there, or accepts."""
 
     def __init__(self, server, callee=None):
-        # Against others it talks until they hang up; a page does not.
-        todo = ["call", callee, "2" if callee == "page" else str(PATIENCE)] if callee else ["answer"]
+        # Against others it talks until they hang up; a page does not. Then it hangs up so long after it has heard and
+        # seen: by then the page is to have as well, and Chromium counts pictures only once a second.
+        todo = ["call", callee, "10" if callee == "page" else str(PATIENCE)] if callee else ["answer"]
         super().__init__("cpp", [f"{FOLDER}/cpp_caller", server.url, server.token("user", "cpp"), *todo])
         self.expect("its login", "logged in as cpp")
 

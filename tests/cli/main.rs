@@ -47,6 +47,13 @@ impl Trill {
         }
     }
 
+    /// The packets so far of each track that comes in, as the next statistics tell them.
+    fn received(&self) -> Vec<u64> {
+        let statistics = self.wait_for("statistics");
+        let tracks = statistics["statistics"]["received"].as_array().cloned().unwrap_or_default();
+        tracks.iter().filter_map(|track| track["network"]["packets"].as_u64()).collect()
+    }
+
     fn interrupt(&self) {
         self.signal("-INT");
     }
@@ -155,12 +162,12 @@ fn a_call_from_one_terminal_to_another_is_in_both_logs() {
     };
     let mut bob = start("bob", &["answer"], &["--once"]);
     bob.wait_for("logged_in");
-    let mut alice = start("alice", &["call", "bob", "--video"], &["--duration", "5s"]);
+    let mut alice = start("alice", &["call", "bob", "--video"], &[]);
     for telephone in [&bob, &alice] {
         telephone.wait_for("first_video");
     }
-    let statistics = alice.wait_for("statistics");
-    assert!(statistics["statistics"]["received"].as_array().is_some_and(|tracks| tracks.len() == 2), "{statistics}");
+    assert!((0..30).any(|_| alice.received().len() == 2), "sound and picture");
+    alice.interrupt();
     for telephone in [&bob, &alice] {
         assert_eq!(telephone.wait_for("ended")["call"]["endReason"], "hung_up");
     }
@@ -180,6 +187,20 @@ fn a_call_from_one_terminal_to_another_is_in_both_logs() {
     server.process.wait_for("stopped");
     assert!(server.process.ended_well());
     assert!(server.folder.path().join("calls.db").exists());
+}
+
+#[test]
+fn a_call_is_hung_up_after_the_time_that_was_given() {
+    let server = server();
+    let me = |uid: &'static str| ["--dev", "--as", uid, "--server", server.url.as_str(), "--json"];
+    let bob = Trill::start(&[&["answer"], &me("bob")[..], &SILENT].concat());
+    bob.wait_for("logged_in");
+    // Nothing else has to happen in this second: on a slow machine bob is not even in the session when it is over.
+    let mut alice = Trill::start(&[&["call", "bob", "--duration", "1s"], &me("alice")[..], &SILENT].concat());
+    let call = alice.wait_for("summary")["call"].clone();
+    assert_eq!(call["endReason"], "hung_up", "{call}");
+    assert!(call["durationMs"].as_u64() >= Some(1000), "{call}");
+    assert!(alice.ended_well());
 }
 
 #[test]
@@ -210,16 +231,14 @@ fn a_disk_that_fills_up_is_told_and_the_call_goes_on() {
     assert_eq!(failed, ["speaker", "video_output"]);
 
     // What comes is still received, and what is sent still arrives.
-    let received = |telephone: &Trill| {
-        let statistics = telephone.wait_for("statistics");
-        let tracks = statistics["statistics"]["received"].as_array().unwrap().clone();
-        tracks.iter().map(|track| track["network"]["packets"].as_u64().unwrap()).collect::<Vec<_>>()
-    };
     for telephone in [&alice, &bob] {
-        let before = received(telephone);
-        let after = received(telephone);
-        assert_eq!((before.len(), after.len()), (2, 2));
-        assert!(before.iter().zip(&after).all(|(before, after)| before < after), "{before:?} {after:?}");
+        // What was told before the disk was full does not count.
+        while telephone.lines.try_recv().is_ok() {}
+        // On a slow machine a track may come late, or stand still for a second.
+        let mut both = (0..30).map(|_| telephone.received()).filter(|packets| packets.len() == 2);
+        let before = both.next().expect("sound and picture");
+        let go_on = |after: Vec<u64>| before.iter().zip(&after).all(|(before, after)| before < after);
+        assert!(both.any(go_on), "it stands still at {before:?}");
     }
     alice.interrupt();
     assert_eq!(alice.wait_for("summary")["call"]["endReason"], "hung_up");
@@ -375,7 +394,8 @@ fn a_push_in_a_file_is_answered_by_hand() {
 fn a_load_of_calls_is_made_and_measured() {
     let server = server();
     let load = ["load", "ring", "--dev", "--server", &server.url, "--talk", "50ms", "--json"];
-    let output = run(&[&load[..], &["--devices", "20", "--rate", "20", "--duration", "2s"]].concat());
+    // As many pairs as calls: none has to be free again in time.
+    let output = run(&[&load[..], &["--devices", "80", "--rate", "20", "--duration", "2s"]].concat());
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
     let figure = |name: &str| report[name].as_u64().unwrap_or_else(|| panic!("no {name}: {report}"));
     assert_eq!((figure("calls_due"), figure("calls_held_back"), figure("lost_connections")), (40, 0, 0), "{report}");
@@ -392,9 +412,13 @@ fn a_load_of_calls_is_made_and_measured() {
     let by_pid = run(&[&load[..], &["--devices", "2", "--rate", "1", "--duration", "1s", "--pid"]].concat());
     assert!(!by_pid.status.success(), "--pid needs a number");
     let pid = server.process.child.id().to_string();
-    let by_pid = run(&[&load[..], &["--devices", "2", "--rate", "1", "--duration", "1s", "--pid", &pid]].concat());
+    // One pair for all calls: it makes another one whenever it is free, and the rest is held back.
+    let by_pid = run(&[&load[..], &["--devices", "2", "--rate", "20", "--duration", "3s", "--pid", &pid]].concat());
     let report: Value = serde_json::from_slice(&by_pid.stdout).unwrap_or_else(|e| panic!("{e}: {by_pid:?}"));
     assert!(report["server"]["memory_idle"].as_u64() > Some(1_000_000), "{report}");
+    let [rung, ended, held_back] =
+        ["calls_rung", "calls_ended", "calls_held_back"].map(|name| report[name].as_u64().unwrap());
+    assert!(rung > 1 && ended == rung && rung + held_back == 60, "{report}");
 }
 
 #[test]
@@ -407,9 +431,10 @@ fn a_load_of_sessions_is_forwarded_and_measured() {
     let report: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
     let figure = |name: &str| report[name].as_u64().unwrap_or_else(|| panic!("no {name}: {report}"));
     assert_eq!((figure("rooms"), figure("publishers"), figure("subscribers")), (2, 4, 6), "{report}");
-    // 2 rooms with 2 publishers of 60 packets a second each, for 2 s; each packet goes to 3 subscribers.
-    let published = figure("packets_published");
-    assert!((400..=560).contains(&published), "{report}");
+    // 2 rooms with 2 publishers of 60 packets a second each; each packet goes to 3 subscribers. A machine that stands
+    // still measures for longer than 2 s, and sends what was due late, up to a second, or not at all.
+    let (published, measured) = (figure("packets_published"), report["measured_s"].as_f64().unwrap());
+    assert!(measured >= 2.0 && published > 100 && (published as f64) < 250.0 * (measured + 1.0), "{report}");
     assert_eq!(figure("packets_due"), published * 3, "{report}");
     // On a busy machine a packet may be lost where the kernel's buffers are small; retransmission repairs most of it.
     assert!(figure("packets_forwarded") * 100 >= figure("packets_due") * 98, "{report}");

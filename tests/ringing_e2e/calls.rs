@@ -147,14 +147,15 @@ async fn a_callee_in_another_call_is_busy_without_a_ring_unless_a_device_takes_w
 async fn a_call_that_nobody_answers_ends_by_itself_for_both() {
     let server = TestServer::start().await;
     let (alice, bob) = (server.log_in("alice", "phone").await, server.log_in("bob", "laptop").await);
-    let call = alice.client.initiate(Initiate { timeout: Some(1), ..call_to("bob") }).await.unwrap();
+    // Long enough for a slow machine to ring before it is over.
+    let call = alice.client.initiate(Initiate { timeout: Some(3), ..call_to("bob") }).await.unwrap();
     bob.expect(CallEventKind::IncomingReceived).await;
     alice.expect(CallEventKind::OutgoingRinging).await;
     let event = alice.expect(CallEventKind::OutgoingUnanswered).await;
     assert_eq!((event.call.status, event.call.end_reason), (CallStatus::Unanswered, Some(EndReason::Unanswered)));
     assert_eq!(event.call.participant(&uid("bob")).unwrap().state, ParticipantState::Missed);
     let rang = event.call.ended_at.unwrap().since(call.initiated_at);
-    assert!((Duration::from_secs(1)..Duration::from_secs(5)).contains(&rang), "{rang:?}");
+    assert!((Duration::from_secs(3)..Duration::from_secs(20)).contains(&rang), "{rang:?}");
     bob.expect(CallEventKind::IncomingCancelled).await;
 }
 

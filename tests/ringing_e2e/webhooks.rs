@@ -2,7 +2,7 @@
 
 use crate::receiver::{Receiver, Reply};
 use crate::support::*;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 use trill::ringing::webhook::NoticeKind::{self, *};
 use trill::ringing::wire::{Initiate, RejectReason};
@@ -131,8 +131,15 @@ async fn a_receiver_that_does_not_answer_in_time_is_asked_again_and_holds_up_no_
     let first = receiver.expect(CallInitiated).await;
     let again = receiver.expect(CallInitiated).await;
     assert_eq!(again.notice, first.notice);
+    // On a slow machine a good answer may be late too: a copy of what has come is no fault.
+    let mut seen = HashSet::from([first.notice.id]);
     for kind in &WHOLE_CALL[1..] {
-        receiver.expect(*kind).await;
+        let mut delivered = receiver.next().await;
+        while seen.contains(delivered.header("webhook-id")) {
+            delivered = receiver.next().await;
+        }
+        assert_eq!(delivered.notice.kind, *kind, "{}", delivered.body);
+        seen.insert(delivered.notice.id);
     }
 }
 

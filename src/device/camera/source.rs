@@ -193,33 +193,40 @@ pub(in crate::device) mod fakes {
     use super::*;
     use std::sync::atomic::AtomicUsize;
 
-    /// Brings what it is told to, and tells how many are open.
+    /// Brings what it is told to, and tells how many are open and how many pictures they were asked for.
     struct Fake {
         pictures: Receiver<Result<Picture>>,
-        open: Arc<AtomicUsize>,
+        counts: Arc<Counts>,
+    }
+
+    #[derive(Default)]
+    pub(super) struct Counts {
+        pub(super) open: AtomicUsize,
+        pub(super) asked: AtomicUsize,
     }
 
     impl Capture for Fake {
         fn picture(&mut self) -> Result<Option<Picture>> {
+            self.counts.asked.fetch_add(1, Relaxed);
             self.pictures.recv().unwrap_or_else(|_| Err(ErrorCode::DeviceUnavailable.into())).map(Some)
         }
     }
 
     impl Drop for Fake {
         fn drop(&mut self) {
-            self.open.fetch_sub(1, Relaxed);
+            self.counts.open.fetch_sub(1, Relaxed);
         }
     }
 
-    pub(super) fn fake() -> (CameraSource, Sender<Result<Picture>>, Arc<AtomicUsize>) {
+    pub(super) fn fake() -> (CameraSource, Sender<Result<Picture>>, Arc<Counts>) {
         let (sender, pictures) = bounded(16);
-        let open = Arc::new(AtomicUsize::new(0));
-        let count = open.clone();
+        let counts = Arc::<Counts>::default();
+        let counted = counts.clone();
         let opener = move || {
-            assert_eq!(count.fetch_add(1, Relaxed), 0, "opened twice");
-            Ok(Box::new(Fake { pictures: pictures.clone(), open: count.clone() }) as Box<dyn Capture>)
+            assert_eq!(counted.open.fetch_add(1, Relaxed), 0, "opened twice");
+            Ok(Box::new(Fake { pictures: pictures.clone(), counts: counted.clone() }) as Box<dyn Capture>)
         };
-        (CameraSource::new(camera(), FORMAT, Arc::new(opener)), sender, open)
+        (CameraSource::new(camera(), FORMAT, Arc::new(opener)), sender, counts)
     }
 
     const FORMAT: CameraFormat = CameraFormat { pixels: PixelFormat::Yuyv, width: 4, height: 2, fps: 30 };
@@ -274,6 +281,14 @@ mod tests {
         panic!("nothing came");
     }
 
+    fn until(what: &str, is_so: impl Fn() -> bool) {
+        let start = Instant::now();
+        while !is_so() {
+            assert!(start.elapsed() < Duration::from_secs(20), "waited in vain for {what}");
+            std::thread::yield_now();
+        }
+    }
+
     #[test]
     fn pictures_come_converted_with_growing_timestamps_and_one_cut_off_is_left_out() {
         let (mut source, camera, _) = fake();
@@ -289,19 +304,17 @@ mod tests {
 
     #[test]
     fn a_camera_is_open_only_while_pictures_are_wanted() {
-        let (mut source, camera, open) = fake();
-        assert_eq!(open.load(Relaxed), 0);
+        let (mut source, camera, counts) = fake();
+        assert_eq!(counts.open.load(Relaxed), 0);
         camera.send(picture(50, 16)).unwrap();
         next(&mut source).unwrap();
-        assert_eq!(open.load(Relaxed), 1);
+        assert_eq!(counts.open.load(Relaxed), 1);
+        // Its thread may still be about to ask for the next one: paused then, it would end without taking it.
+        until("the second question for a picture", || counts.asked.load(Relaxed) == 2);
         source.pause();
         // The one that it waits for.
         camera.send(picture(60, 16)).unwrap();
-        let start = Instant::now();
-        while open.load(Relaxed) > 0 {
-            assert!(start.elapsed() < Duration::from_secs(5), "still open");
-            std::thread::yield_now();
-        }
+        until("the camera's end", || counts.open.load(Relaxed) == 0);
         source.resume();
         camera.send(picture(70, 16)).unwrap();
         assert_eq!(next(&mut source).unwrap().planes()[0][0], 70, "what came before the pause is not shown after it");

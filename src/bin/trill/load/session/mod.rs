@@ -36,8 +36,9 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(10);
 /// How long everything runs before it counts: estimates rise, caches fill.
 const SETTLE: Duration = Duration::from_secs(3);
-/// How long the last packets may take, retransmissions too.
+/// How long the last packets may take, retransmissions too: at least, and as long as any are missing.
 const DRAIN: Duration = Duration::from_millis(500);
+const DRAIN_MOST: Duration = Duration::from_secs(5);
 /// The most packets that may be forwarded in a second, over all subscribers: more than one machine does.
 const MOST_FORWARDED: u64 = 2_000_000;
 /// Descriptors for each participant (WebSocket, two UDP sockets), and for all else.
@@ -163,7 +164,7 @@ impl SessionCommand {
         pacer.pace(Pace::Unmeasured);
         let took = began.elapsed();
         let (last, last_own) = (source.read().await?, this.read().await?);
-        tokio::time::sleep(DRAIN).await;
+        self.drain(&crowd.board).await;
         let sent_late = pacer.stop();
         crowd.tasks.abort_all();
         Ok(self.report(
@@ -240,11 +241,24 @@ impl SessionCommand {
         bar.finish_and_clear();
     }
 
+    /// Waits for the last packets: what a slow server still holds is late, and not lost.
+    async fn drain(&self, board: &Board) {
+        let until = Instant::now() + DRAIN_MOST;
+        tokio::time::sleep(DRAIN).await;
+        while board.received.load(Relaxed) < self.due(board) && Instant::now() < until {
+            tokio::time::sleep(POLL).await;
+        }
+    }
+
+    /// What subscribers should get of what was published.
+    fn due(&self, board: &Board) -> u64 {
+        board.published.load(Relaxed) * u64::from(self.subscribers)
+    }
+
     fn report(&self, board: &Board, usages: [Usage; 4], own: Duration, took: Duration, sent_late: u64) -> Report {
         let [before, with_publishers, first, last] = usages;
         let (rooms, subscribers) = (usize::from(self.rooms), usize::from(self.subscribers));
-        let published = board.published.load(Relaxed);
-        let (due, forwarded) = (published * u64::from(self.subscribers), board.received.load(Relaxed));
+        let (due, forwarded) = (self.due(board), board.received.load(Relaxed));
         let cpu = last.cpu.saturating_sub(first.cpu);
         let share = |part: f64, whole: u64| if whole == 0 { 0.0 } else { part / whole as f64 };
         Report {
@@ -253,7 +267,7 @@ impl SessionCommand {
             subscribers: rooms * subscribers,
             payload_bytes: self.bytes.into(),
             measured_s: took.as_secs_f64(),
-            packets_published: published,
+            packets_published: board.published.load(Relaxed),
             packets_due: due,
             packets_forwarded: forwarded,
             packets_repeated: board.repeated.load(Relaxed),
