@@ -3,7 +3,7 @@
 //! That crate waits a second before it sends a flight again. And it stops waiting for good when any part of the other
 //! side's handshake arrives in between, such as that side's own repetition: then both wait for each other, and the
 //! connection never comes up. So what leaves the socket is watched here, and datagrams of a handshake are sent once more,
-//! as they are, after 100 ms, 200 ms, 400 ms and so on. A receiver that has them already drops them by their record
+//! as they are, after 100 ms, 200 ms, and then every 400 ms. A receiver that has them already drops them by their record
 //! numbers, or takes them as the sign that its own flight was lost.
 
 use bytes::Bytes;
@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 /// A good deal longer than most round trips.
 const FIRST_INTERVAL: Duration = Duration::from_millis(100);
-const LONGEST_INTERVAL: Duration = Duration::from_millis(800);
-/// Over eight seconds: by then the connection has failed.
-const REPEATS: u32 = 12;
+const LONGEST_INTERVAL: Duration = Duration::from_millis(400);
+/// Over fifteen seconds: by then the connection has failed.
+const REPEATS: u32 = 40;
 /// A flight that nothing answers to when all is well: a few times must do.
 const REPEATS_OF_LAST: u32 = 3;
 /// What leaves within that time belongs to the same flight, unless something came in between.

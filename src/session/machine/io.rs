@@ -40,6 +40,8 @@ pub enum ConnectionState {
 #[derive(Clone, Debug)]
 pub enum PeerEvent {
     State(ConnectionState),
+    /// Connectivity checks are answered (ICE, RFC 8445): datagrams go both ways. Media comes after the handshake (DTLS).
+    Reachable,
     /// To [`PeerCommand::CreateOffer`]: the offer, already set as the local description.
     OfferMade {
         sdp: String,

@@ -44,6 +44,8 @@ pub struct SessionMachine {
     subscriber: Subscriber,
     /// Media has been up.
     connected_once: bool,
+    /// The server has answered over UDP.
+    reachable: bool,
     /// The server wants the subscriber up before anything else (else the publisher).
     subscriber_primary: bool,
     /// Nobody else is there; not known while the connection is broken.
@@ -105,6 +107,7 @@ impl SessionMachine {
             publisher: Publisher::default(),
             subscriber: Subscriber::default(),
             connected_once: false,
+            reachable: false,
             subscriber_primary: true,
             alone_since: None,
             settings,
@@ -216,6 +219,7 @@ impl SessionMachine {
         }
         match event {
             PeerEvent::State(state) => self.peer_state(now, side, state),
+            PeerEvent::Reachable => self.peer_reachable(now),
             PeerEvent::OfferMade { sdp } => self.offer_made(now, sdp),
             PeerEvent::AnswerMade { id, sdp } => self.answer_made(id, sdp),
             PeerEvent::Candidate { init } => self.own_candidate(side, init),
@@ -447,6 +451,16 @@ impl SessionMachine {
         }
     }
 
+    /// UDP is not blocked: there is more time. Once only, so that a path which comes and goes does not keep a silent call.
+    fn peer_reachable(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.reachable, true) {
+            return;
+        }
+        if let Phase::Active { media_deadline: Some(deadline) } = &mut self.phase {
+            *deadline = (*deadline).max(now + self.settings.handshake_timeout);
+        }
+    }
+
     fn peer_lost(&mut self, now: Instant) {
         match &self.phase {
             Phase::Active { media_deadline: Some(_) } => self.media_unreachable(now),
@@ -458,9 +472,15 @@ impl SessionMachine {
 
     fn media_unreachable(&mut self, now: Instant) {
         let waited = now.saturating_duration_since(self.started).as_secs();
-        let message = format!(
-            "the server answers, but after {waited} s there is no media path to it: UDP is probably blocked by a firewall"
-        );
+        let message = if self.reachable {
+            format!(
+                "the server answers over UDP, but after {waited} s there are no keys for media: most packets are lost on the way"
+            )
+        } else {
+            format!(
+                "the server answers, but after {waited} s there is no media path to it: UDP is probably blocked by a firewall"
+            )
+        };
         self.end(SessionEndReason::MediaUnreachable, Some(Error::new(ErrorCode::MediaUnreachable, message)));
     }
 
