@@ -14,11 +14,10 @@ pub struct MachineSettings {
     pub auto_subscribe: bool,
     /// From dialling to the server's join answer.
     pub join_timeout: Duration,
-    /// From the join answer until the server answers over UDP, or media can flow; then the session ends with `media_unreachable`.
+    /// From the join answer to connected peer connections. Then the session ends with `media_unreachable`, unless the server did
+    /// answer over UDP: where so many packets are lost that the keys could not be agreed on, it is joined anew, as after a broken
+    /// connection. Each attempt to restore one has so long, too.
     pub media_timeout: Duration,
-    /// From when the server has answered over UDP for the first time until media can flow: where many packets are lost, agreeing on keys
-    /// takes several attempts. Then the session ends with `media_unreachable` as well.
-    pub handshake_timeout: Duration,
     /// From `add_track` to `track_published`.
     pub publish_timeout: Duration,
     /// From an offer to its answer.
@@ -54,7 +53,6 @@ impl Default for MachineSettings {
             auto_subscribe: true,
             join_timeout: Duration::from_secs(10),
             media_timeout: Duration::from_secs(9),
-            handshake_timeout: Duration::from_secs(15),
             publish_timeout: Duration::from_secs(10),
             negotiation_timeout: Duration::from_secs(10),
             reconnect_timeout: Duration::from_secs(20),

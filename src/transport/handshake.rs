@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 /// A good deal longer than most round trips.
 const FIRST_INTERVAL: Duration = Duration::from_millis(100);
 const LONGEST_INTERVAL: Duration = Duration::from_millis(400);
-/// Over fifteen seconds: by then the connection has failed.
-const REPEATS: u32 = 40;
+/// Over nine seconds: by then the session has given the connection up, and the `rtc` crate when nothing came in for eight.
+const REPEATS: u32 = 24;
 /// A flight that nothing answers to when all is well: a few times must do.
 const REPEATS_OF_LAST: u32 = 3;
 /// What leaves within that time belongs to the same flight, unless something came in between.

@@ -23,7 +23,7 @@ const BURSTS_EXCUSE: f64 = 0.3;
 const BURSTS_FADE: f64 = 0.8;
 /// When less than this part of it stays at the lower rate, it was congestion.
 const STAYS: f64 = 0.6;
-/// What is taken from the rate for the test.
+/// What is taken from the rate for the test, or all that is lost where that is more: then a path that is full is not any more.
 const TEST_CUT: f64 = 0.3;
 
 /// What follows for the estimate, in bit/s.
@@ -146,7 +146,7 @@ impl LossJudge {
             }
             None if loss > self.own + suspicious => {
                 self.test = Some(Test { rate, loss, settled: false });
-                Verdict::Reduce { to: rate * (1.0 - TEST_CUT) }
+                Verdict::Reduce { to: rate * (1.0 - TEST_CUT.max(loss)) }
             }
             None => {
                 // Less soon, more slowly: congestion that creeps in is not the path's own.

@@ -395,10 +395,15 @@ impl Peer {
 
     fn notice(&mut self, now: Instant, event: &Event) {
         match event {
-            Event::Connected => self.connected_once = true,
+            Event::Connected => {
+                self.connected_once = true;
+                self.down_since = self.down_since.filter(|_| !self.ice_connected);
+            }
             Event::IceConnectionStateChange(state) => {
                 self.ice_connected = matches!(state, IceConnectionState::Connected | IceConnectionState::Completed);
-                self.down_since = if self.ice_connected { None } else { self.down_since.or(Some(now)) };
+                // The first time it is not up before there are keys: who answers pings alone does not hold its place for ever.
+                let is_up = self.ice_connected && self.connected_once;
+                self.down_since = if is_up { None } else { self.down_since.or(Some(now)) };
             }
             Event::ChannelOpen(id, label) => match label.as_str() {
                 "_reliable" => self.reliable = Some(*id),

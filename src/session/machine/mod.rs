@@ -219,7 +219,7 @@ impl SessionMachine {
         }
         match event {
             PeerEvent::State(state) => self.peer_state(now, side, state),
-            PeerEvent::Reachable => self.peer_reachable(now),
+            PeerEvent::Reachable => self.reachable = true,
             PeerEvent::OfferMade { sdp } => self.offer_made(now, sdp),
             PeerEvent::AnswerMade { id, sdp } => self.answer_made(id, sdp),
             PeerEvent::Candidate { init } => self.own_candidate(side, init),
@@ -451,16 +451,6 @@ impl SessionMachine {
         }
     }
 
-    /// UDP is not blocked: there is more time. Once only, so that a path which comes and goes does not keep a silent call.
-    fn peer_reachable(&mut self, now: Instant) {
-        if std::mem::replace(&mut self.reachable, true) {
-            return;
-        }
-        if let Phase::Active { media_deadline: Some(deadline) } = &mut self.phase {
-            *deadline = (*deadline).max(now + self.settings.handshake_timeout);
-        }
-    }
-
     fn peer_lost(&mut self, now: Instant) {
         match &self.phase {
             Phase::Active { media_deadline: Some(_) } => self.media_unreachable(now),
@@ -470,17 +460,16 @@ impl SessionMachine {
         }
     }
 
+    /// There is no media path, and never was one.
     fn media_unreachable(&mut self, now: Instant) {
+        if self.reachable {
+            // UDP is not blocked: what was lost were too many packets, or the server's answers over TCP.
+            return self.recover_by_rejoining(now);
+        }
         let waited = now.saturating_duration_since(self.started).as_secs();
-        let message = if self.reachable {
-            format!(
-                "the server answers over UDP, but after {waited} s there are no keys for media: most packets are lost on the way"
-            )
-        } else {
-            format!(
-                "the server answers, but after {waited} s there is no media path to it: UDP is probably blocked by a firewall"
-            )
-        };
+        let message = format!(
+            "the server answers, but after {waited} s there is no media path to it: UDP is probably blocked by a firewall"
+        );
         self.end(SessionEndReason::MediaUnreachable, Some(Error::new(ErrorCode::MediaUnreachable, message)));
     }
 

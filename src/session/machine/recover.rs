@@ -66,10 +66,10 @@ impl SessionMachine {
         }
     }
 
-    /// The server knows nothing of us any more.
+    /// The server knows nothing of us any more, or what it knows is of no use.
     pub(super) fn recover_by_rejoining(&mut self, now: Instant) {
         match &mut self.phase {
-            Phase::Active { .. } => self.start_recovery(now, true, "the server asks us to join anew"),
+            Phase::Active { .. } => self.start_recovery(now, true, "joining anew"),
             Phase::Recovering(recovery) => {
                 // The first time at once; a server that keeps saying so is asked less and less often.
                 let at = if recovery.rejoin { now + recovery.delay() } else { now };

@@ -296,18 +296,18 @@ fn blocked_udp_is_told_within_ten_seconds_instead_of_a_silent_call() {
 }
 
 #[test]
-fn where_udp_gets_through_there_is_more_time_to_agree_on_keys_but_not_for_ever() {
+fn where_udp_gets_through_and_no_keys_the_server_is_joined_anew_but_not_for_ever() {
     let mut scene = Scene::joined(vec![bob(false)]);
-    scene.peer(Side::Publisher, PeerEvent::OfferMade { sdp: "offer 1".into() });
-    scene.signal(Response::Answer(publish::description("answer", "answer 1".into(), 1)));
     scene.pass(Duration::from_secs(5), true);
     scene.peer(Side::Subscriber, PeerEvent::Reachable);
-    scene.pass(Duration::from_secs(10), true);
-    assert_eq!(scene.ended(), None, "15 s after the join");
-    // A path that is found again changes nothing.
-    scene.peer(Side::Publisher, PeerEvent::Reachable);
-    scene.pass(Duration::from_secs(6), true);
-    assert_eq!(scene.ended(), Some((SessionEndReason::MediaUnreachable, Some(ErrorCode::MediaUnreachable))));
+    scene.outputs.clear();
+    scene.pass(Duration::from_secs(5), true);
+    assert_eq!(scene.ended(), None);
+    assert!(scene.outputs.iter().any(|output| matches!(output, Output::Connect(request) if request.resume.is_none())));
+    scene.signal(Response::Join(join_answer(vec![bob(false)])));
+    scene.peer(Side::Subscriber, PeerEvent::Reachable);
+    scene.pass(Duration::from_secs(30), true);
+    assert_eq!(scene.ended(), Some((SessionEndReason::ConnectionLost, Some(ErrorCode::ConnectionLost))));
 }
 
 #[test]

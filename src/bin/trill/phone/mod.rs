@@ -166,7 +166,8 @@ impl Phone {
             match self.next()? {
                 Happening::Event(Event::Call(event)) if event.call.session_id == call.session_id => {
                     let was = std::mem::replace(call, event.call);
-                    if was.status == CallStatus::Initiated && call.status == CallStatus::Ongoing {
+                    let is_accepted = was.status == CallStatus::Initiated && call.status == CallStatus::Ongoing;
+                    if is_accepted && self.hung_up.is_none() {
                         self.join(call)?;
                     }
                 }
