@@ -9,6 +9,8 @@ const WINDOW: Duration = Duration::from_millis(300);
 const RECENT: Duration = Duration::from_millis(150);
 /// A shorter time at the bottleneck tells nothing.
 const LEAST_BUSY: Duration = Duration::from_millis(40);
+/// In less than that a path that carries packets in bunches tells too much.
+const LEAST_RELEASE: Duration = Duration::from_millis(60);
 /// The highest rate is that of the last so many windows.
 const REMEMBERED: usize = 6;
 /// Packets in the window at most: more than 300 Mbit/s of full ones.
@@ -71,6 +73,27 @@ impl Delivery {
         let (bytes, time) = busy.fold((0, Duration::ZERO), |sum, packet| (sum.0 + packet.0, sum.1 + packet.1));
         let all = rate(recent().map(|packet| u64::from(packet.bytes)).sum(), RECENT);
         if time < LEAST_BUSY { all } else { all.max(rate(bytes, time)) }
+    }
+
+    /// When the last packet arrived.
+    pub(super) fn last(&self) -> Duration {
+        self.packets.back().map_or(Duration::ZERO, |last| last.at)
+    }
+
+    /// The highest rate of late, and after that time, at which a queue was emptied without a break, in bit/s: the bottleneck carries
+    /// so much at least.
+    pub(super) fn released_bps(&self, after: Duration) -> Option<f64> {
+        let last = self.packets.back()?.at;
+        let (mut bytes, mut time, mut highest) = (0, Duration::ZERO, None::<f64>);
+        for packet in self.packets.iter().rev().take_while(|packet| packet.at + RECENT > last && packet.at > after) {
+            let Some(busy) = packet.busy else { break };
+            (bytes, time) = (bytes + u64::from(packet.bytes), time + busy);
+            if time >= LEAST_RELEASE {
+                let rate = bytes as f64 * 8.0 / time.as_secs_f64();
+                highest = Some(highest.map_or(rate, |highest| highest.max(rate)));
+            }
+        }
+        highest
     }
 
     /// The highest for some windows: sources are uneven.

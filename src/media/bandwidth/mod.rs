@@ -27,6 +27,10 @@ const BACK_OFF_MOST: f64 = 0.12;
 const DECREASE_INTERVAL: Duration = Duration::from_millis(250);
 /// ... unless the queue has become so much longer since.
 const WORSE: Duration = Duration::from_millis(30);
+/// A path that empties its queue at so many times of what it seemed to carry had stood still for a moment, and was not full.
+const REFUTED: f64 = 1.5;
+/// It is found out so seldom at most: a queue that comes again at once is one.
+const RECONSIDER_INTERVAL: Duration = Duration::from_secs(2);
 /// Once drained, the estimate stands so far below what the path was seen to carry.
 const AFTER_DRAIN: f64 = 0.92;
 /// Growth a second: before the first queue, far from the known capacity, and close to it.
@@ -76,6 +80,11 @@ pub struct BandwidthEstimator {
     capacity: Option<f64>,
     /// A queue was found, and is not gone yet.
     draining: bool,
+    /// The estimate when it was found, and when the last packet had arrived, on the receiver's clock.
+    before: f64,
+    found: Duration,
+    /// When such a find was last taken back.
+    last_reconsidered: Option<Instant>,
     last_feedback: Option<Instant>,
     /// When, and how long the queue was.
     last_decrease: Option<(Instant, Duration)>,
@@ -91,6 +100,9 @@ impl BandwidthEstimator {
             loss: LossJudge::default(),
             capacity: None,
             draining: false,
+            before: 0.0,
+            found: Duration::ZERO,
+            last_reconsidered: None,
             last_feedback: None,
             last_decrease: None,
         }
@@ -131,6 +143,7 @@ impl BandwidthEstimator {
         }
         self.queue.judge();
         let verdict = self.loss.judge(now, outcomes, self.target);
+        self.reconsider(now);
         let delivered = self.delivery.rate_bps();
         match (delivered, verdict) {
             (Some(_), _) if self.queue.is_building() => self.back_off(now),
@@ -152,7 +165,9 @@ impl BandwidthEstimator {
     fn back_off(&mut self, now: Instant) {
         // What comes out of a full bottleneck is even, and little of it tells the rate.
         let delivered = self.delivery.rate_of_late_bps();
-        self.draining = true;
+        if !std::mem::replace(&mut self.draining, true) {
+            (self.before, self.found) = (self.target, self.delivery.last());
+        }
         // The queue tells more than loss does.
         self.loss.end_test();
         let queue = self.queue.delay();
@@ -171,6 +186,23 @@ impl BandwidthEstimator {
         let part = (BACK_OFF - BACK_OFF_BY_QUEUE * queue.as_secs_f64()).max(BACK_OFF_MOST);
         self.target = self.target.min(part * delivered);
         tracing::debug!(?queue, delivered, capacity = self.capacity, target = self.target, "queue builds up");
+    }
+
+    /// While a queue is emptied, the path shows what it carries.
+    fn reconsider(&mut self, now: Instant) {
+        let is_late = |last| now.saturating_duration_since(last) >= RECONSIDER_INTERVAL;
+        if self.draining
+            && self.last_reconsidered.is_none_or(is_late)
+            && let (Some(released), Some(capacity)) = (self.delivery.released_bps(self.found), self.capacity)
+            && released > REFUTED * capacity
+        {
+            // Behind a jitter that bunches packets even a narrow path seems to carry anything: but not for long.
+            self.last_reconsidered = Some(now);
+            self.draining = false;
+            let capacity = released.min(self.delivery.highest_bps());
+            self.capacity = Some(capacity);
+            self.target = self.target.max(self.before.min(AFTER_DRAIN * capacity));
+        }
     }
 
     fn grow(&mut self, since: Duration) {
