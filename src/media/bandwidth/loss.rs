@@ -5,21 +5,16 @@
 //! it is the path's own, and the rate is given back.
 
 use super::PacketOutcome;
+use super::chance::Variation;
 use std::time::{Duration, Instant};
 
 /// Loss is judged over so long at least, and so many packets.
 const WINDOW: Duration = Duration::from_secs(1);
 const WINDOW_PACKETS: u32 = 30;
-/// So much more than the path's own is put to the test.
-const SUSPICIOUS: f64 = 0.06;
-/// And more than so many standard deviations, as a window has only so many packets.
-const BY_CHANCE: f64 = 3.0;
 /// What is lost, and in how many pieces, before anything was: bursts of two. Each window the older ones count for so much less.
 const BURSTS_AT_FIRST: Bursts = Bursts { lost: 4.0, pieces: 2.0 };
 /// No more than so much is put down to them: where little is sent, everything would be.
 const BURSTS_ALLOWED: f64 = 0.12;
-/// And of what went away with the rate, no more than such a part.
-const BURSTS_EXCUSE: f64 = 0.3;
 const BURSTS_FADE: f64 = 0.8;
 /// When less than this part of it stays at the lower rate, it was congestion.
 const STAYS: f64 = 0.6;
@@ -73,8 +68,6 @@ impl Default for Bursts {
 }
 
 impl Bursts {
-    const SINGLE: Self = Self { lost: 1.0, pieces: 1.0 };
-
     /// What was before counts for less from now on.
     fn fade(&mut self) {
         let fade = |seen: f64, first: f64| seen * BURSTS_FADE + first * (1.0 - BURSTS_FADE);
@@ -82,10 +75,8 @@ impl Bursts {
         self.pieces = fade(self.pieces, BURSTS_AT_FIRST.pieces);
     }
 
-    /// The standard deviation of the loss of so many packets. Bursts of n in the mean make it vary 2n - 1 times as much.
-    fn deviation(self, loss: f64, packets: f64) -> f64 {
-        let length = self.lost / self.pieces;
-        ((2.0 * length - 1.0) * loss * (1.0 - loss) / packets).sqrt()
+    fn variation(self) -> Variation {
+        Variation::of_bursts(self.lost / self.pieces)
     }
 }
 
@@ -124,9 +115,8 @@ impl LossJudge {
         }
         let loss = f64::from(self.lost) / f64::from(self.packets);
         let packets = f64::from(self.packets);
-        let bursts = self.bursts;
-        let by_chance = |bursts: Bursts| BY_CHANCE * bursts.deviation(self.own, packets);
-        let suspicious = SUSPICIOUS.max(by_chance(bursts).min(BURSTS_ALLOWED)).max(by_chance(Bursts::SINGLE));
+        let variation = self.bursts.variation();
+        let suspicious = variation.suspicious(self.own, packets, BURSTS_ALLOWED);
         self.bursts.fade();
         (self.began, self.packets, self.lost, self.latest) = (Some(now), 0, 0, loss);
         match &mut self.test {
@@ -135,9 +125,7 @@ impl LossJudge {
                 Verdict::Wait
             }
             Some(test) => {
-                let chance = |bursts: Bursts| bursts.deviation(test.loss, packets);
-                let chance = chance(bursts).min(BURSTS_EXCUSE * test.loss).max(chance(Bursts::SINGLE));
-                let (before, stays) = (test.rate, loss > STAYS * test.loss - chance);
+                let (before, stays) = (test.rate, loss > STAYS * test.loss - variation.excuse(test.loss, packets));
                 let capacity = before * (1.0 - test.loss);
                 self.test = None;
                 // Whatever is lost when little enough is sent is the path's own.

@@ -6,11 +6,13 @@
 //! empty, and falls below what comes out when there is one, by more the longer it is. It does not grow over half as
 //! much again as is really sent: a path that was not tried is not known.
 
+mod chance;
 mod delivery;
 mod loss;
 mod queue;
 mod share;
 
+pub use chance::Variation;
 pub use share::{Demand, share_out};
 
 use delivery::Delivery;

@@ -12,6 +12,7 @@
 
 mod queue;
 
+use crate::media::bandwidth::Variation;
 use queue::Queue;
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -26,20 +27,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3);
 const LEAST_JUDGED: f64 = 20_000.0;
 const LEAST_BPS: f64 = 30_000.0;
 
-/// Loss of so much more than the connection's own, and than chance makes of it, is put to the test.
-const SUSPICIOUS: f64 = 0.06;
-const BY_CHANCE: f64 = 3.0;
 /// A packet of media, in bits: only to tell chance.
 const PACKET_BITS: f64 = 8_000.0;
-/// Loss that comes in bursts of n packets varies about 2n - 1 times as much as loss of one packet at a time. How much it varies is
-/// measured, from that of bursts of four on, with that weight for each report, and up to bursts of eight.
-const BURSTS_AT_FIRST: f64 = 7.0;
-const BURSTS_LEARNT: f64 = 0.05;
-const BURSTS_MOST: f64 = 15.0;
-/// No more than so much is put down to them: where little is sent, everything would be.
+/// How much loss varies is measured, from that of bursts of four on, with that weight for each report, and up to bursts of eight.
+const BURSTS_AT_FIRST: f64 = 4.0;
+const VARIATION_LEARNT: f64 = 0.05;
+const VARIATION_MOST: f64 = 15.0;
+/// No more than so much is put down to bursts.
 const BURSTS_ALLOWED: f64 = 0.2;
-/// And of what went away with the rate, no more than such a part.
-const BURSTS_EXCUSE: f64 = 0.3;
 /// With so much lost and a queue, transport-wide feedback of some receivers tells of little or nothing of the loss, and receiver
 /// reports count; but those of before a publisher followed come late.
 const HOPELESS: f64 = 0.6;
@@ -111,8 +106,8 @@ pub(super) struct Path {
     arrived: f64,
     /// The share that is lost whatever is sent.
     own_loss: f64,
-    /// How many times as much that varies as loss of one packet at a time would.
-    bursts: Bursts,
+    /// How much that varies; `None`: nothing was learnt of it.
+    variation: Option<Variation>,
     test: Option<Test>,
     limit: Option<Limit>,
     /// Nothing was reported for a while: the connection was gone. What is reported next is about that time.
@@ -121,35 +116,6 @@ pub(super) struct Path {
     is_free: bool,
     /// Since when more than [`OVERRUN`] times the limit is sent.
     overrun_since: Option<Instant>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Bursts(f64);
-
-impl Default for Bursts {
-    fn default() -> Self {
-        Self(BURSTS_AT_FIRST)
-    }
-}
-
-impl Bursts {
-    /// One packet at a time.
-    const SINGLE: Self = Self(1.0);
-
-    /// The variance of a share of so many packets' loss.
-    fn variance(self, loss: f64, packets: f64) -> f64 {
-        self.0 * loss * (1.0 - loss) / packets.max(1.0)
-    }
-
-    /// So much was lost of so many packets where that share was to be expected.
-    fn learn(&mut self, loss: f64, expected: f64, packets: f64) {
-        let single = Self::SINGLE.variance(expected, packets);
-        // Too few losses tell nothing.
-        if expected * packets >= 1.0 && single > 0.0 {
-            let seen = (loss - expected).powi(2) / single;
-            self.0 = (self.0 + (seen.min(2.0 * BURSTS_MOST) - self.0) * BURSTS_LEARNT).clamp(1.0, BURSTS_MOST);
-        }
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -252,7 +218,7 @@ impl Path {
         } else {
             // Less soon, more slowly: congestion that creeps in is not the connection's own.
             let more = if loss > self.own_loss { OWN_GROWS } else { OWN_SHRINKS };
-            self.bursts.learn(loss, self.own_loss, self.rate / PACKET_BITS);
+            self.learn_variation(loss);
             self.own_loss += (loss - self.own_loss) * more;
             self.is_free = true;
             self.raise(now, since, paused);
@@ -289,9 +255,23 @@ impl Path {
 
     /// More than chance makes of that loss in a second.
     fn suspicious(&self, loss: f64) -> f64 {
+        self.variation().suspicious(loss, self.rate / PACKET_BITS, BURSTS_ALLOWED)
+    }
+
+    fn variation(&self) -> Variation {
+        self.variation.unwrap_or(Variation::of_bursts(BURSTS_AT_FIRST))
+    }
+
+    /// So much was lost in a second, where the connection's own loss was to be expected.
+    fn learn_variation(&mut self, loss: f64) {
         let packets = self.rate / PACKET_BITS;
-        let by_chance = |bursts: Bursts| BY_CHANCE * bursts.variance(loss, packets).sqrt();
-        SUSPICIOUS.max(by_chance(self.bursts).min(BURSTS_ALLOWED)).max(by_chance(Bursts::SINGLE))
+        // Too few losses tell nothing.
+        if self.own_loss * packets >= 1.0 && self.own_loss < 1.0 {
+            let seen = ((loss - self.own_loss) / Variation(1.0).deviation(self.own_loss, packets)).powi(2);
+            let known = self.variation().0;
+            let learnt = known + (seen.min(2.0 * VARIATION_MOST) - known) * VARIATION_LEARNT;
+            self.variation = Some(Variation(learnt.clamp(1.0, VARIATION_MOST)));
+        }
     }
 
     fn judge(&mut self, now: Instant, since: Duration, mut test: Test, loss: f64) {
@@ -309,10 +289,8 @@ impl Path {
         let has_followed = self.limit.is_some_and(|limit| self.rate < limit.bps * FOLLOWED);
         let packets = self.rate * since.as_secs_f64() / PACKET_BITS;
         (test.packets, test.lost) = (test.packets + packets, test.lost + loss * packets);
-        let chance = |bursts: Bursts| bursts.variance(test.loss, test.packets).sqrt();
-        let chance = chance(self.bursts).min(BURSTS_EXCUSE * test.loss).max(chance(Bursts::SINGLE));
         let mean = test.lost / test.packets.max(f64::MIN_POSITIVE);
-        let stays = mean > test.loss * STAYS - chance;
+        let stays = mean > test.loss * STAYS - self.variation().excuse(test.loss, test.packets);
         self.test = Some(test);
         if stays && !has_followed || test.loss * test.packets < TEST_LOSSES && passed < TEST_ENDS {
             return;
