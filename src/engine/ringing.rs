@@ -1,7 +1,7 @@
 //! The driver of the ringing client machine: one task, one WebSocket at a time.
 
 use super::connect::{WebSocket, connect, websocket_url};
-use crate::base::{DeviceId, Error, ErrorCode, RequestId, Result, SessionId};
+use crate::base::{DeviceId, Error, ErrorCode, RequestId, Result, SessionId, answered};
 use crate::ringing::client::{Client, ClientOutput, ClientSettings, LoginState};
 use crate::ringing::wire::{
     Answer, Command, Initiate, MAX_SERVER_MESSAGE, Query, Reject, RejectReason, Request, SessionAccess, SessionRef,
@@ -224,7 +224,7 @@ impl RingClient {
     pub async fn clear_active_call(&self) -> Option<Call> {
         let (reply, answer) = oneshot::channel();
         self.shared.to_task.send(Ask::ClearActive { reply }).await.ok()?;
-        answer.await.ok()?
+        answered(&self.shared.to_task, answer).await?
     }
 
     /// Logs out: unanswered requests fail with `cancelled`. Takes 2 s at the most, also with a dead network. No event
@@ -261,7 +261,7 @@ impl RingClient {
             }
             mpsc::error::TrySendError::Closed(_) => ErrorCode::NotLoggedIn.into(),
         })?;
-        answer.await.unwrap_or_else(|_| Err(ErrorCode::NotLoggedIn.into()))
+        answered(&self.shared.to_task, answer).await.unwrap_or_else(|| Err(ErrorCode::NotLoggedIn.into()))
     }
 
     fn view(&self) -> Calls {

@@ -5,7 +5,7 @@ use super::rooms::Rooms;
 use super::store::Store;
 use super::webhook::Webhooks;
 use crate::base::{
-    DeviceId, Error, ErrorCode, GroupId, ParticipantIdentity, RequestId, Result, SessionId, Uid, UnixMillis,
+    DeviceId, Error, ErrorCode, GroupId, ParticipantIdentity, RequestId, Result, SessionId, Uid, UnixMillis, answered,
 };
 use crate::ringing::service::{CallRecord, ConnectionId, Input, Output, REMEMBER_ENDED, RoomInput, Service, may_join};
 use crate::ringing::wire::{Command, Response, ServerMessage};
@@ -119,7 +119,7 @@ impl Ringing {
     pub(super) async fn may_join(&self, session: &SessionId, identity: &ParticipantIdentity) -> Result<()> {
         let (reply, answer) = oneshot::channel();
         self.send(Message::MayJoin { session: session.clone(), identity: identity.clone(), reply }).await?;
-        if let Some(known) = answer.await.map_err(|_| stopped())? {
+        if let Some(known) = answered(&self.to_task, answer).await.ok_or_else(stopped)? {
             return known;
         }
         match self.store.call(session).await? {

@@ -15,7 +15,7 @@ mod stats;
 pub use settings::{AudioTaps, SessionSettings, VideoOutputs};
 pub use stats::{ReceivedTrack, SentLayer, SentTrack, SessionStats, SessionTimings};
 
-use crate::base::{Error, ErrorCode, Result, TrackId};
+use crate::base::{Error, ErrorCode, Result, TrackId, answered};
 use crate::device::kept::DevicePolicy;
 use crate::engine::connect;
 use crate::engine::pipeline::Playout;
@@ -219,7 +219,7 @@ impl SessionHandle {
     async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T> {
         let (sender, answer) = oneshot::channel();
         if self.commands.send(command(sender)).await.is_ok()
-            && let Ok(answer) = answer.await
+            && let Some(answer) = answered(&self.commands, answer).await
         {
             return Ok(answer);
         }

@@ -36,7 +36,7 @@ mod wire;
 pub use config::{IceServer, Limits, SfuConfig};
 pub use metrics::{Sample, SampleKind, SfuMetrics};
 
-use crate::base::{Error, ErrorCode, ParticipantId, ParticipantIdentity, Result, SessionId};
+use crate::base::{Error, ErrorCode, ParticipantId, ParticipantIdentity, Result, SessionId, answered};
 use driver::{Command, RoomHandle};
 use livekit_protocol::DisconnectReason;
 use peer::PeerSettings;
@@ -193,10 +193,9 @@ impl Sfu {
     pub async fn remove(&self, room: &SessionId, identity: &ParticipantIdentity) -> Result<()> {
         let handle = self.inner.find(room).ok_or(ErrorCode::SessionNotFound)?;
         let (reply, answer) = oneshot::channel();
-        let gone = |_| Error::from(ErrorCode::SessionNotFound);
         let remove = Command::Remove { identity: identity.clone(), reply };
         handle.send(remove).await.map_err(|_| Error::from(ErrorCode::SessionNotFound))?;
-        answer.await.map_err(gone)?
+        answered(&handle, answer).await.ok_or(ErrorCode::SessionNotFound)?
     }
 
     /// Tells everybody that the server goes away, lets in nobody any more, and stops. Takes 2 s at most.

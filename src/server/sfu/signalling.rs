@@ -7,7 +7,7 @@ use super::Inner;
 use super::driver::{Command, RoomHandle, ToClient, client_channel};
 use super::room::{Admission, ConnectionId};
 use super::wire::{self, Encoding};
-use crate::base::{Error, ErrorCode, ParticipantIdentity, Result, SessionId, UnixMillis};
+use crate::base::{Error, ErrorCode, ParticipantIdentity, Result, SessionId, UnixMillis, answered};
 use crate::identity::SessionToken;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
@@ -377,10 +377,9 @@ async fn enter(
 ) -> Result<RoomHandle> {
     let handle = inner.open(room)?;
     let (reply, answer) = oneshot::channel();
-    let gone = |_| Error::from(ErrorCode::RoomClosed);
     let join = Command::Join { admission: Box::new(admission), client, reply };
     handle.send(join).await.map_err(|_| Error::from(ErrorCode::RoomClosed))?;
-    answer.await.map_err(gone)??;
+    answered(&handle, answer).await.ok_or(ErrorCode::RoomClosed)??;
     Ok(handle)
 }
 
@@ -397,7 +396,7 @@ async fn enter_again(
     let (reply, answer) = oneshot::channel();
     let resume = Command::Resume { id, identity: identity.clone(), connection, client, reply };
     handle.send(resume).await.map_err(|_| Error::from(ErrorCode::RoomClosed))?;
-    answer.await.map_err(|_| Error::from(ErrorCode::RoomClosed))??;
+    answered(&handle, answer).await.ok_or(ErrorCode::RoomClosed)??;
     Ok(handle)
 }
 
