@@ -287,6 +287,31 @@ async fn a_connection_that_says_nothing_is_dropped() {
 }
 
 #[tokio::test]
+async fn who_pings_and_has_no_media_connection_in_time_is_told_and_dropped() {
+    let server = Server::start(|config| config.connect_timeout = Duration::from_millis(500)).await;
+    let mut anna = server.connect("anna").await;
+    anna.joined().await;
+    let mut pings = tokio::time::interval(Duration::from_millis(100));
+    let farewell = async {
+        loop {
+            tokio::select! {
+                _ = pings.tick() => anna.request(Request::PingReq(Ping { timestamp: 7, rtt: 0 })).await,
+                message = anna.next() => {
+                    let Some(Message::Binary(bytes)) = message else { panic!("the connection ended without a word") };
+                    if let Some(Response::Leave(leave)) = SignalResponse::decode(&bytes[..]).unwrap().message {
+                        return leave.reason();
+                    }
+                }
+            }
+        }
+    };
+    // Less than the 15 s after which an offer counts as unanswered.
+    let reason = tokio::time::timeout(SOON, farewell).await.expect("it is told to leave");
+    assert_eq!(reason, DisconnectReason::JoinFailure);
+    assert_eq!(anna.end().await.1, 1000);
+}
+
+#[tokio::test]
 async fn a_resume_of_what_the_server_does_not_know_asks_for_a_new_join() {
     let server = Server::start(|_| {}).await;
     let mut anna = server.connect_with(&token("anna", "room"), "&reconnect=1&sid=PA_unknown").await;

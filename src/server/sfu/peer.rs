@@ -403,7 +403,9 @@ impl Peer {
                 self.ice_connected = matches!(state, IceConnectionState::Connected | IceConnectionState::Completed);
                 // The first time it is not up before there are keys: who answers pings alone does not hold its place for ever.
                 let is_up = self.ice_connected && self.connected_once;
-                self.down_since = if is_up { None } else { self.down_since.or(Some(now)) };
+                // And a connection that never was is missed only when it is expected: nobody may mean to use it.
+                let missed = self.down_since.or(self.connected_once.then_some(now));
+                self.down_since = if is_up { None } else { missed };
             }
             Event::ChannelOpen(id, label) => match label.as_str() {
                 "_reliable" => self.reliable = Some(*id),

@@ -8,7 +8,8 @@ use crate::server::sfu::room::{Admission, ConnectionId, Output, Room, RoomSettin
 use crate::server::sfu::udp::stun_ufrag;
 use crate::server::sfu::{RoomEvent, SfuConfig};
 use livekit_protocol::{
-    AddTrackRequest, SessionDescription, TrackSource, TrackType, VideoLayer, signal_request, signal_response,
+    AddTrackRequest, SessionDescription, SignalTarget, TrackSource, TrackType, VideoLayer, signal_request,
+    signal_response,
 };
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
@@ -37,6 +38,8 @@ pub struct Net {
     pub lose: Loss,
     /// Clients that join take RED, as browsers do.
     pub red: bool,
+    /// Clients that join receive every track unless they say otherwise.
+    pub auto_subscribe: bool,
     /// What the links to clients carry, in bits a second, and until when each is busy.
     limits: HashMap<usize, (u64, Instant)>,
     in_flight: Vec<(Instant, Parcel)>,
@@ -113,6 +116,7 @@ impl Net {
             metrics,
             lose: Box::new(|_| false),
             red: true,
+            auto_subscribe: true,
             limits: HashMap::new(),
             in_flight: Vec::new(),
         }
@@ -126,8 +130,8 @@ impl Net {
     pub fn join_with(&mut self, token: SessionToken) -> crate::base::Result<usize> {
         let index = self.clients.len();
         let connection = ConnectionId(index as u64);
-        let admission =
-            Admission { token, connection, auto_subscribe: true, client_protocol: 0, track_in_stream_id: false };
+        let auto_subscribe = self.auto_subscribe;
+        let admission = Admission { token, connection, auto_subscribe, client_protocol: 0, track_in_stream_id: false };
         let id = self.room.join(self.now, UnixMillis(0), admission)?;
         self.clients.push(Client {
             connection,
@@ -169,6 +173,13 @@ impl Net {
         self.metrics.samples().into_iter().find(|sample| sample.name == name).unwrap().value
     }
 
+    /// Seen from the server, ICE is up on that connection of a client's, with keys or without.
+    pub fn ice_is_up(&mut self, index: usize, target: SignalTarget) -> bool {
+        let connection = Some(self.clients[index].connection);
+        let found = self.room.participants.values_mut().find(|participant| participant.connection == connection);
+        found.is_some_and(|participant| participant.peer(target).is_connected())
+    }
+
     /// From now on the link to a client carries so many bits a second.
     pub fn limit(&mut self, index: usize, bits_per_second: u64) {
         self.limits.insert(index, (bits_per_second, self.now));
@@ -200,11 +211,23 @@ impl Net {
         let send = layers.iter().map(|layer| SimulcastLayer::new(&layer.rid)).collect();
         let simulcast = (!layers.is_empty()).then_some(Simulcast { send, recv: Vec::new() });
         let mid = api.add_media(kind.0, Direction::SendOnly, None, Some(cid), simulcast);
-        let (offer, pending) = api.apply().unwrap();
-        client.pending = Some(pending);
+        let change = api.apply().unwrap();
+        self.offer(index, change);
+        mid
+    }
+
+    /// Offers a data channel and no media, as LiveKit's clients do when they join.
+    pub fn offer_channel(&mut self, index: usize) {
+        let mut api = self.clients[index].publisher.rtc.sdp_api();
+        api.add_channel("_reliable".into());
+        let change = api.apply().unwrap();
+        self.offer(index, change);
+    }
+
+    fn offer(&mut self, index: usize, (offer, pending): (SdpOffer, SdpPendingOffer)) {
+        self.clients[index].pending = Some(pending);
         let offer = SessionDescription { r#type: "offer".into(), sdp: offer.to_sdp_string(), ..Default::default() };
         self.signal(index, signal_request::Message::Offer(offer));
-        mid
     }
 
     /// Sends one packet of a published track.

@@ -1,6 +1,7 @@
 //! Rooms in virtual time.
 
 mod bad_input;
+mod connect;
 mod fanout;
 mod kit;
 mod layers;
