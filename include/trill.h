@@ -1607,6 +1607,11 @@ struct trill_session_settings {
     uint32_t left_alone_timeout_ms;
     /** TRILL_SIMULCAST_*. */
     int32_t simulcast;
+    /**
+     * Not 0: while nobody talks, next to nothing is sent of the audio (discontinuous transmission), and the others hear the
+     * noise of the room as it was. For voices: music and tones may be taken for noise.
+     */
+    int32_t audio_dtx;
 };
 
 /* ==================================================================================================================== */

@@ -118,6 +118,9 @@ pub struct trill_session_settings {
     pub left_alone_timeout_ms: u32,
     /// TRILL_SIMULCAST_*.
     pub simulcast: i32,
+    /// Not 0: while nobody talks, next to nothing is sent of the audio (discontinuous transmission), and the others hear the
+    /// noise of the room as it was. For voices: music and tones may be taken for noise.
+    pub audio_dtx: i32,
 }
 
 // SAFETY: numbers and pointers.
@@ -143,6 +146,7 @@ pub(super) fn read(given: *const trill_session_settings, session: &Arc<Session>)
     settings.microphone_muted = given.start_audio_muted != 0;
     settings.camera_muted = given.start_video_paused != 0;
     unless_zero(&mut settings.audio_bitrate_bps, given.audio_bitrate_bps);
+    settings.audio_dtx = given.audio_dtx != 0;
     unless_zero(&mut settings.video_bitrate_bps, given.video_bitrate_bps);
     unless_zero(&mut settings.video.max_width, given.video_width);
     unless_zero(&mut settings.video.max_height, given.video_height);
@@ -363,6 +367,25 @@ fn picture_file(folder: &Path, track: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capi::boundary::optional_struct_in;
+    use std::mem::offset_of;
+    use std::ptr;
+
+    #[test]
+    fn silence_is_left_out_when_it_is_asked_for_and_never_of_an_older_program() {
+        let callbacks = optional_struct_in(ptr::null(), "callbacks").unwrap();
+        let session = Arc::new(Session::new(0, callbacks, false));
+        let zeros: trill_session_settings = optional_struct_in(ptr::null(), "settings").unwrap();
+        let whole = size_of::<trill_session_settings>();
+        // What stands behind the end of an older program's struct is not ours to read.
+        let older = offset_of!(trill_session_settings, audio_dtx);
+        let cases = [(whole, 0, false), (whole, 1, true), (whole, -1, true), (older, 1, false)];
+        for (struct_size, audio_dtx, left_out) in cases {
+            let given = trill_session_settings { struct_size, audio_dtx, ..zeros };
+            let (settings, _) = read(&given, &session).unwrap();
+            assert_eq!(settings.audio_dtx, left_out, "{audio_dtx} in {struct_size} bytes");
+        }
+    }
 
     #[test]
     fn a_track_named_by_a_hostile_server_stays_in_the_folder() {

@@ -160,6 +160,16 @@ fn who_is_left_alone_for_as_long_as_the_settings_say_is_out_with_that_reason() {
 }
 
 #[test]
+fn silence_is_left_out_when_the_settings_ask_for_it_and_never_of_an_older_program() {
+    let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
+    let program = compile(folder.path(), "silence.c", &["-fsanitize=address,undefined", "-fno-sanitize-recover"]);
+    let room = SessionId::new("room").unwrap();
+    let tokens = ["alice", "bob"].map(|who| token(&room, who, |_| {}));
+    let output = run(Command::new(program).arg(&host.url).args(tokens));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "left out\n");
+}
+
+#[test]
 fn a_listener_can_remove_itself_and_log_out_inside_each_of_its_functions() {
     let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
     let program = compile(folder.path(), "listeners.c", &["-fsanitize=address,undefined", "-fno-sanitize-recover"]);

@@ -21,6 +21,8 @@ struct SessionSettings {
     bool audio_looped = false;
     float audio_tone_hz = 0;
     std::uint32_t audio_sample_rate = 0, audio_channels = 0, audio_bitrate_bps = 0;
+    /// Next to nothing is sent of the audio while nobody talks. For voices: music and tones may be taken for noise.
+    bool audio_dtx = false;
     /// Nothing: all of it to a microphone's voice.
     std::optional<Voice> voice_processing;
 
@@ -73,6 +75,7 @@ inline trill_session_settings raw(const SessionSettings& from) {
     raw.audio_sample_rate = from.audio_sample_rate;
     raw.audio_channels = from.audio_channels;
     raw.audio_bitrate_bps = from.audio_bitrate_bps;
+    raw.audio_dtx = from.audio_dtx;
     raw.voice_processing = from.voice_processing ? static_cast<std::int32_t>(*from.voice_processing) : 0;
     raw.video_source = static_cast<std::int32_t>(from.video_source);
     raw.video_file = pointer(from.video_file);

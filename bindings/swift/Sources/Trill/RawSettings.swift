@@ -45,6 +45,7 @@ extension SessionSettings {
 
     private func setAudio(_ raw: inout trill_session_settings) -> (file: String?, microphone: String?) {
         raw.audio_bitrate_bps = audioBitrate
+        raw.audio_dtx = audioDTX ? 1 : 0
         raw.voice_processing = voiceProcessing?.flags ?? 0
         let kind: AudioSourceKind
         var (file, microphone): (String?, String?)

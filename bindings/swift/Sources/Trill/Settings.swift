@@ -51,6 +51,9 @@ public struct SessionSettings: Sendable {
     public var audio = AudioSource.none
     /// 6,000 to 510,000 bit/s; 0 for 32,000.
     public var audioBitrate: UInt32 = 0
+    /// While nobody talks, next to nothing is sent of the audio (discontinuous transmission), and the others hear the noise of
+    /// the room as it was. For voices: music and tones may be taken for noise.
+    public var audioDTX = false
     /// What is done to our voice. Nil: all of it to a microphone's, nothing to any other source's.
     public var voiceProcessing: VoiceProcessing?
     public var video = VideoSource.none

@@ -46,6 +46,13 @@ import Testing
         expectSame(theirs, ours)
     }
 
+    @Test func silenceIsLeftOutOnlyWhenTheSettingsAskForIt() {
+        var settings = SessionSettings()
+        #expect(settings.withRaw { $0.pointee.audio_dtx } == 0)
+        settings.audioDTX = true
+        #expect(settings.withRaw { $0.pointee.audio_dtx } == 1)
+    }
+
     private func expectSame(_ theirs: [String: Int32], _ ours: [String: Int32]) {
         #expect(!theirs.isEmpty)
         let names = Set(theirs.keys).union(ours.keys)

@@ -34,6 +34,10 @@ pub struct MediaOptions {
     /// measuring
     #[arg(long)]
     raw_mic: bool,
+    /// While nobody talks, send next to nothing and let the other hear the noise of the room as it was (discontinuous
+    /// transmission): for voices, since music and tones may be taken for noise
+    #[arg(long)]
+    dtx: bool,
     /// When a device is unplugged, fails, or is not the default one any more: `fall-back` to the default one until it is
     /// back, `follow-default`, `keep` it and wait in silence, or `silence` for good
     #[arg(long, default_value = "fall-back", value_name = "POLICY")]
@@ -133,6 +137,7 @@ impl Media {
             camera: if video { self.camera()? } else { VideoInput::None },
             speaker: self.speaker()?,
             voice: self.options.raw_mic.then_some(VoiceProcessing::NONE),
+            audio_dtx: self.options.dtx,
             device_policy: match self.options.device_policy {
                 Policy::FallBack => DevicePolicy::FallBack,
                 Policy::FollowDefault => DevicePolicy::FollowDefault,

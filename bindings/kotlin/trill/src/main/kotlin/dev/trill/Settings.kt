@@ -75,6 +75,11 @@ data class SessionSettings(
     val audio: AudioSource = AudioSource.None,
     /** 6,000 to 510,000 bit/s; 0 for 32,000. */
     val audioBitrate: Int = 0,
+    /**
+     * While nobody talks, next to nothing is sent of the audio (discontinuous transmission), and the others hear the noise of
+     * the room as it was. For voices: music and tones may be taken for noise.
+     */
+    val audioDtx: Boolean = false,
     /** What is done to our voice. Null: all of it to a microphone's, nothing to any other source's. */
     val voiceProcessing: Set<VoiceProcessing>? = null,
     val video: VideoSource = VideoSource.None,

@@ -36,6 +36,7 @@ import dev.trill.internal.UserStruct
 import dev.trill.internal.VideoFrameStruct
 import dev.trill.internal.VideoSourceKind
 import dev.trill.internal.WakeStruct
+import dev.trill.internal.toStruct
 import java.nio.file.Files
 import java.nio.file.Path
 import kotlin.enums.EnumEntries
@@ -122,6 +123,12 @@ class HeaderTest {
         val include = Path.of(System.getProperty("trill.header")).parent.toString()
         run("cc", "-I", include, source.toString(), "-o", program)
         assertEquals(run(program).trim(), ours.joinToString("\n"))
+    }
+
+    @Test
+    fun `silence is left out only when the settings ask for it`() {
+        val settings = listOf(SessionSettings(), SessionSettings(audioDtx = true))
+        assertEquals(listOf(0, 1), settings.map { it.toStruct().audio_dtx })
     }
 
     @Test

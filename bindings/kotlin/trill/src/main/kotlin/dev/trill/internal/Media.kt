@@ -73,6 +73,7 @@ internal fun SessionSettings.toStruct(): SessionSettingsStruct = SessionSettings
 
 private fun SessionSettings.setAudio(it: SessionSettingsStruct) {
     it.audio_bitrate_bps = audioBitrate
+    it.audio_dtx = audioDtx.toInt()
     it.voice_processing = voiceProcessing?.flags() ?: 0
     when (audio) {
         AudioSource.None -> it.audio_source = AudioSourceKind.NONE.code

@@ -206,7 +206,7 @@ internal class SessionAccessStruct(pointer: Pointer?) : Struct(pointer) {
     "video_height", "video_fps", "video_bitrate_bps", "audio_only", "start_audio_muted", "start_video_paused",
     "audio_output_file", "video_output_folder", "manual_subscribe", "reconnect_timeout_ms", "microphone", "camera",
     "play", "speaker", "voice_processing", "statistics_interval_ms", "device_policy", "left_alone_timeout_ms",
-    "simulcast",
+    "simulcast", "audio_dtx",
 )
 internal class SessionSettingsStruct : Struct(null) {
     @JvmField var struct_size = SizeT()
@@ -240,6 +240,7 @@ internal class SessionSettingsStruct : Struct(null) {
     @JvmField var device_policy = 0
     @JvmField var left_alone_timeout_ms = 0
     @JvmField var simulcast = 0
+    @JvmField var audio_dtx = 0
 }
 
 @Structure.FieldOrder(
