@@ -1,4 +1,4 @@
-"""PESQ of speech through two legs that lose packets: speech_loss.py FOLDER."""
+"""PESQ of speech through two legs that lose packets or jitter: speech_loss.py FOLDER."""
 
 import sys
 import wave
@@ -12,6 +12,8 @@ RATE = 48_000
 PIECE = 8 * RATE
 # Of loss on each leg in percent, so much is to be reached with RED, and it is to be so much better than without.
 LEAST, BETTER = {10: 3.3, 20: 2.4}, 0.8
+# Of jitter on each leg, as a standard deviation in ms.
+LEAST_ON_JITTER = {30: 3.6, 100: 2.7}
 
 
 def samples(name):
@@ -25,12 +27,12 @@ def down(sound):
     return np.fft.irfft(spectrum, len(sound) // 3) / 3 / 32768
 
 
-def score(said, heard):
+def score(said, heard, begin):
     size = 1 << (len(said) + len(heard)).bit_length()
     alike = np.fft.irfft(np.fft.rfft(heard, size) * np.conj(np.fft.rfft(said, size)), size)
     late = int(np.argmax(alike[:RATE]))
-    # The first second is for finding the right wait.
-    begins = range(RATE, len(said) - PIECE - late, PIECE // 2)
+    # Before, the right wait is looked for.
+    begins = range(begin * RATE, len(said) - PIECE - late, PIECE // 2)
     pieces = [pesq(16_000, down(said[b : b + PIECE]), down(heard[b + late : b + late + PIECE]), "wb") for b in begins]
     return float(np.mean(pieces)), late / RATE * 1000
 
@@ -40,9 +42,17 @@ failures = []
 print("| loss of each leg | PESQ without RED | with RED | heard after, without and with |")
 print("| ---: | ---: | ---: | ---: |")
 for loss in (0, 1, 5, 10, 20, 30):
-    (without, before), (red, after) = (score(said, samples(f"{loss:02}-{name}")) for name in ("without", "with"))
+    (without, before), (red, after) = (score(said, samples(f"{loss:02}-{name}"), 1) for name in ("without", "with"))
     print(f"| {loss} % | {without:.2f} | {red:.2f} | {before:.0f} / {after:.0f} ms |")
     if loss in LEAST and (red < LEAST[loss] or red < without + BETTER):
         failures.append(f"{loss} % loss: PESQ {red:.2f} with RED, which is to be {LEAST[loss]} and {without + BETTER:.2f}")
+print()
+print("| jitter of each leg | PESQ | heard after |")
+print("| ---: | ---: | ---: |")
+for jitter, least in LEAST_ON_JITTER.items():
+    quality, late = score(samples("said-long"), samples(f"jitter-{jitter}"), 5)
+    print(f"| {jitter} ms | {quality:.2f} | {late:.0f} ms |")
+    if quality < least:
+        failures.append(f"{jitter} ms of jitter: PESQ {quality:.2f}, which is to be {least}")
 if failures:
     sys.exit("\n".join(failures))

@@ -50,6 +50,9 @@ const LOSSY: f32 = 0.005;
 const MUCH_LOSS: f32 = 0.3;
 /// At the beginning nobody knows: for 100 packets, two seconds, as if something had been lost.
 const LOSS_UNKNOWN: f32 = 0.00675;
+/// So many packets without redundancy among those with it were lost on their way to the server, which took them from a later one: when
+/// they come says nothing of jitter.
+const MOST_RECOVERED: u32 = 3;
 /// Less than that is not worth a change of the sound: 5 ms.
 const WORTHWHILE: i64 = 240;
 
@@ -147,6 +150,8 @@ pub struct JitterBuffer {
     /// How much was lost of late: for a quarter of a minute after a loss there is reason to expect another one.
     loss: f32,
     delay: DelayEstimator,
+    /// Packets without redundancy since the last one that had some, if any had.
+    plain: u32,
     stats: JitterStats,
 }
 
@@ -169,6 +174,7 @@ impl Default for JitterBuffer {
             lasting: 0.0,
             loss: LOSS_UNKNOWN,
             delay: DelayEstimator::default(),
+            plain: u32::MAX,
             stats: JitterStats::default(),
         }
     }
@@ -183,6 +189,8 @@ impl JitterBuffer {
         let time = self.times.unwrap(packet.timestamp);
         let red = packet.red.then(|| Red::parse(&packet.payload)).flatten();
         let primary = red.map_or(0, |red| red.primary());
+        let recovered = !packet.red && self.plain < MOST_RECOVERED;
+        self.plain = if packet.red { 0 } else { self.plain.saturating_add(1) };
         // An empty payload is padding: its number must not look lost.
         let samples = match samples(&packet.payload[primary..]) {
             Some(samples) if red.is_some() || !packet.red => samples,
@@ -201,7 +209,8 @@ impl JitterBuffer {
         let mut payload = packet.payload;
         payload.advance(primary);
         if samples > 0 {
-            self.delay.update(time, arrival);
+            let in_order = !known || sequence > self.newest_sequence;
+            self.delay.update(time, arrival, in_order && !recovered);
         }
         if self.next_sequence.is_some_and(|next| sequence < next) {
             self.stats.late += 1;

@@ -320,3 +320,17 @@ fn what_is_said_and_heard_can_be_listened_to() {
         }
     }
 }
+
+/// The same on networks that lose nothing, and delay everything by 20 ms with so much of a deviation on each leg.
+#[test]
+fn what_is_said_and_heard_on_jitter_can_be_listened_to() {
+    let Some(folder) = std::env::var_os("TRILL_TEST_SPEECH_OUT") else { return };
+    let (folder, said) = (std::path::Path::new(&folder), said(FRAMES * 10 / 3));
+    write(&folder.join("said-long.wav"), &said);
+    for jitter_ms in [30.0, 100.0] {
+        let leg = Profile { delay_ms: 20.0, jitter_ms, ..Profile::default() };
+        let heard = call_as(Call { leg, red: true, dtx: false, phase_ms: 13 }, &said);
+        println!("jitter-{jitter_ms}: {:?}", heard.report);
+        write(&folder.join(format!("jitter-{jitter_ms}.wav")), &heard.samples);
+    }
+}

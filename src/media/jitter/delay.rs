@@ -1,6 +1,7 @@
 //! How long packets must wait: measured from when they come against when they were made.
 
 use crate::media::clock::RtpClock;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 const BUCKET: Duration = Duration::from_micros(2500);
@@ -16,6 +17,10 @@ const MOST_MARGIN: Duration = Duration::from_micros(17_500);
 /// Until so many packets, a second, were measured, they wait for so long at least.
 const LEARNED: u32 = 50;
 const UNKNOWN: Duration = Duration::from_millis(20);
+/// By how much the delay of packets that came in order went up and down within each of the last 20 seconds is kept, and the second
+/// most counts: what comes again and again is waited for, however seldom. A queue that stands does not: it is no jitter.
+const SWINGS: usize = 20;
+const SWING: Duration = Duration::from_secs(1);
 /// The fastest packet of the last 5 to 10 s is the baseline: over that time clocks do not drift apart noticeably.
 const WINDOW: Duration = Duration::from_secs(5);
 /// After such a pause, or with such a delay, the sender's clock may have been set anew.
@@ -27,9 +32,18 @@ pub(super) struct DelayEstimator {
     histogram: [f32; BUCKETS],
     /// Packets measured.
     seen: u32,
+    /// The latest last.
+    swings: VecDeque<Swing>,
     /// How much later than the fastest nearly all come.
     lateness: Duration,
     jitter_ns: f64,
+}
+
+/// The least and the most that packets of a time waited over the fastest.
+struct Swing {
+    began: Instant,
+    least: Duration,
+    most: Duration,
 }
 
 struct Origin {
@@ -45,13 +59,14 @@ struct Origin {
 
 impl Default for DelayEstimator {
     fn default() -> Self {
-        Self { origin: None, histogram: [0.0; BUCKETS], seen: 0, lateness: Duration::ZERO, jitter_ns: 0.0 }
+        let (swings, lateness) = (VecDeque::with_capacity(SWINGS), Duration::ZERO);
+        Self { origin: None, histogram: [0.0; BUCKETS], seen: 0, swings, lateness, jitter_ns: 0.0 }
     }
 }
 
 impl DelayEstimator {
-    /// A packet made at `time` on the sender's clock came.
-    pub(super) fn update(&mut self, time: i64, arrival: Instant) {
+    /// A packet made at `time` on the sender's clock came, after all those made before it or not: then it was repeated, or overtaken.
+    pub(super) fn update(&mut self, time: i64, arrival: Instant, in_order: bool) {
         if self.origin.as_ref().is_some_and(|o| arrival.saturating_duration_since(o.last_arrival) > REBASE) {
             self.origin = None;
         }
@@ -78,7 +93,10 @@ impl DelayEstimator {
         let forget = FORGET.min(1.0 - 1.0 / self.seen as f32);
         self.histogram.iter_mut().for_each(|share| *share *= forget);
         self.histogram[bucket] += 1.0 - forget;
-        self.lateness = self.quantile();
+        if in_order {
+            self.swing(Duration::from_nanos(over as u64), arrival);
+        }
+        self.lateness = self.quantile().max(self.swings_again());
     }
 
     /// The sender began anew: old delays say nothing about its clock.
@@ -89,6 +107,32 @@ impl DelayEstimator {
     pub(super) fn target(&self) -> Duration {
         let wait = self.lateness + self.lateness.clamp(LEAST_MARGIN, MOST_MARGIN);
         if self.seen < LEARNED { wait.max(UNKNOWN) } else { wait }
+    }
+
+    fn swing(&mut self, over: Duration, arrival: Instant) {
+        match self.swings.back_mut() {
+            Some(swing) if arrival.saturating_duration_since(swing.began) < SWING => {
+                swing.least = swing.least.min(over);
+                swing.most = swing.most.max(over);
+            }
+            _ => {
+                if self.swings.len() == SWINGS {
+                    self.swings.pop_front();
+                }
+                self.swings.push_back(Swing { began: arrival, least: over, most: over });
+            }
+        }
+    }
+
+    /// How much later than the fastest packets came in the second worst of the last seconds.
+    fn swings_again(&self) -> Duration {
+        let (mut worst, mut second) = (Duration::ZERO, Duration::ZERO);
+        for swing in &self.swings {
+            let width = swing.most - swing.least;
+            second = second.max(width.min(worst));
+            worst = worst.max(width);
+        }
+        second
     }
 
     fn quantile(&self) -> Duration {

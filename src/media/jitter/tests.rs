@@ -177,10 +177,13 @@ fn a_delay_from_a_queue_is_worked_off_while_somebody_talks() {
         350..500 => 300,
         _ => 0,
     };
-    let run = run(1000, TICK, VOICE, |n| Some(Duration::from_millis(20 + queued(n))));
+    let run = run(2000, TICK, VOICE, |n| Some(Duration::from_millis(20 + queued(n))));
     let (before, stats) = (run.delays[190], run.buffer.stats());
-    let back = run.delays.iter().rposition(|d| *d > before + 40).unwrap();
-    assert!(back < 500 + 300, "after {} ms", (back - 500) * 20);
+    // Within six seconds but for what it grew by in one, and that after 20 in which it did not come again.
+    for (more, seconds) in [(140, 6), (40, 23)] {
+        let back = run.delays.iter().rposition(|d| *d > before + more).unwrap();
+        assert!(back < 500 + 50 * seconds, "{more} ms more after {} ms", (back - 500) * 20);
+    }
     assert!(stats.lost + stats.late <= 1 && stats.concealed < 20, "{stats:?}");
 }
 
