@@ -15,7 +15,7 @@ fn the_callbacks_of_microphone_and_speaker_do_not_allocate() {
     let mut capturing = Capturing::new(out, 2);
     let (mut played, from) = RingBuffer::new(4800);
     let underruns = Arc::new(AtomicU64::new(0));
-    let mut rendering = Rendering::new(from, 2, underruns.clone());
+    let mut rendering = Rendering::new(from, 2, underruns.clone(), Arc::default());
     let heard = [1000i16; PERIOD];
     let mut data = [0i16; PERIOD];
 

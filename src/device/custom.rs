@@ -71,6 +71,10 @@ impl AudioSink for Both<dyn AudioSink> {
     fn queued(&self) -> Option<Duration> {
         self.second.as_ref()?.queued()
     }
+
+    fn period(&self) -> Option<Duration> {
+        self.second.as_ref()?.period()
+    }
 }
 
 impl VideoSink for Both<dyn VideoSink> {

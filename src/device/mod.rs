@@ -69,6 +69,11 @@ pub trait AudioSink: Send {
     fn queued(&self) -> Option<Duration> {
         None
     }
+
+    /// How much of that is taken at a time; `None`: it is not known.
+    fn period(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Gives pictures at its own rate.

@@ -5,7 +5,7 @@
 use cpal::{FromSample, Sample};
 use rtrb::{Consumer, Producer};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// In a microphone's callback.
 pub struct Capturing {
@@ -39,16 +39,19 @@ pub struct Rendering {
     /// There was nothing last time; before the first sound there is nothing to run out of.
     dry: bool,
     underruns: Arc<AtomicU64>,
+    period: Arc<AtomicUsize>,
 }
 
 impl Rendering {
-    /// `underruns` counts how often there was nothing to play, once for each run of silence.
-    pub fn new(from: Consumer<f32>, channels: usize, underruns: Arc<AtomicU64>) -> Self {
-        Self { from, channels, dry: true, underruns }
+    /// `underruns` counts how often there was nothing to play, once for each run of silence. `period` is told how many samples of
+    /// each channel were asked for last.
+    pub fn new(from: Consumer<f32>, channels: usize, underruns: Arc<AtomicU64>, period: Arc<AtomicUsize>) -> Self {
+        Self { from, channels, dry: true, underruns, period }
     }
 
     /// Fills all channels; with silence when there is nothing to play.
     pub fn fill<T: Copy + Sample + FromSample<f32>>(&mut self, data: &mut [T]) {
+        self.period.store(data.len() / self.channels, Relaxed);
         for all in data.chunks_exact_mut(self.channels) {
             let sample = self.from.pop();
             if sample.is_err() && !self.dry {
@@ -77,10 +80,11 @@ mod tests {
     fn running_dry_counts_once_and_not_before_the_first_sound() {
         let (mut out, from) = RingBuffer::new(8);
         let underruns = Arc::new(AtomicU64::new(0));
-        let mut rendering = Rendering::new(from, 2, underruns.clone());
+        let period = Arc::new(AtomicUsize::new(0));
+        let mut rendering = Rendering::new(from, 2, underruns.clone(), period.clone());
         let mut data = [7i16; 4];
         rendering.fill(&mut data);
-        assert_eq!((data, underruns.load(Relaxed)), ([0; 4], 0));
+        assert_eq!((data, underruns.load(Relaxed), period.load(Relaxed)), ([0; 4], 0, 2));
         out.push(0.5).unwrap();
         rendering.fill(&mut data);
         rendering.fill(&mut data);

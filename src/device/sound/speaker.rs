@@ -7,9 +7,9 @@ use crate::device::{AudioSink, Resampler};
 use crate::media::frame::{AudioFrame, SAMPLE_RATE};
 use cpal::traits::{DeviceTrait, HostTrait};
 use cpal::{FromSample, SizedSample, StreamConfig};
-use rtrb::{Consumer, Producer, RingBuffer};
+use rtrb::{Producer, RingBuffer};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 /// A device that has not asked for so long does not set the pace any more.
@@ -20,6 +20,8 @@ pub struct Speaker {
     /// Plays as long as it lives.
     _stream: Stream,
     samples: Producer<f32>,
+    /// In samples; 0 before it has asked for any.
+    period: Arc<AtomicUsize>,
     pulse: Arc<Pulse>,
     about: SoundDevice,
     rate: u32,
@@ -42,13 +44,16 @@ impl Speaker {
         let (chosen, config) = choose(default, supported)?;
         let (samples, consumer) = RingBuffer::new(config.sample_rate as usize / 4);
         let (pulse, report) = Pulse::new();
+        let period = Arc::default();
+        let rendering = Rendering::new(consumer, config.channels.into(), underruns, Arc::clone(&period));
         let stream = with_sample_type!(chosen.sample_format(), Sample => {
-            render::<Sample>(&device, config, consumer, pulse.clone(), underruns, report)
+            render::<Sample>(&device, config, rendering, pulse.clone(), report)
         })?;
         stream.play().map_err(|e| unavailable("the speaker", &e))?;
         let resampler = Resampler::new(SAMPLE_RATE, config.sample_rate)?;
         let (rate, about) = (config.sample_rate, about(&device, name.is_none()));
-        Ok(Self { _stream: stream, samples, pulse, about, rate, resampler, mono: Vec::new(), ready: Vec::new() })
+        let (mono, ready) = (Vec::new(), Vec::new());
+        Ok(Self { _stream: stream, samples, period, pulse, about, rate, resampler, mono, ready })
     }
 
     /// What it is. `is_default` says that none was named.
@@ -79,15 +84,13 @@ pub(super) fn device(name: Option<&str>) -> Result<cpal::Device> {
 fn render<T>(
     device: &cpal::Device,
     config: StreamConfig,
-    from: Consumer<f32>,
+    mut rendering: Rendering,
     pulse: Arc<Pulse>,
-    underruns: Arc<AtomicU64>,
     report: impl FnMut(cpal::Error) + Send + 'static,
 ) -> Result<Stream>
 where
     T: SizedSample + FromSample<f32>,
 {
-    let mut rendering = Rendering::new(from, config.channels.into(), underruns);
     let callback = move |data: &mut [T], _: &cpal::OutputCallbackInfo| {
         pulse.beat();
         rendering.fill(data);
@@ -118,5 +121,10 @@ impl AudioSink for Speaker {
         }
         let waiting = self.samples.buffer().capacity() - self.samples.slots();
         Some(Duration::from_secs_f64(waiting as f64 / f64::from(self.rate)))
+    }
+
+    fn period(&self) -> Option<Duration> {
+        let samples = self.period.load(Relaxed);
+        (samples > 0).then(|| Duration::from_secs_f64(samples as f64 / f64::from(self.rate)))
     }
 }

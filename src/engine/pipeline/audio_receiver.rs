@@ -149,7 +149,7 @@ impl Mix {
     /// Until the next frame is wanted: by the sink's clock if it has one, so that nothing piles up or runs dry.
     fn wait(&mut self) -> bool {
         let Some(queued) = self.sink.as_ref().and_then(|sink| sink.queued()) else { return self.pacer.wait() };
-        if let Some(wait) = self.ahead.wait(queued) {
+        if let Some(wait) = self.ahead.wait(queued, self.sink.as_ref().and_then(|sink| sink.period())) {
             std::thread::sleep(wait);
             return false;
         }

@@ -69,6 +69,10 @@ impl<C: Fn() -> Instant + Send> AudioSink for TappedSink<C> {
     fn queued(&self) -> Option<Duration> {
         self.sink.queued()
     }
+
+    fn period(&self) -> Option<Duration> {
+        self.sink.period()
+    }
 }
 
 #[cfg(test)]

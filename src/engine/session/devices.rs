@@ -181,6 +181,10 @@ impl AudioSink for Watched<Box<dyn AudioSink>> {
     fn queued(&self) -> Option<Duration> {
         self.inner.queued()
     }
+
+    fn period(&self) -> Option<Duration> {
+        self.inner.period()
+    }
 }
 
 impl VideoSource for Watched<Box<dyn VideoSource>> {
