@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// Each module and its level.
 const LEVELS: &[(&str, u8)] = &[
     ("base", 0),
+    ("task", 0),
     ("identity", 1),
     ("ringing", 1),
     ("session", 1),

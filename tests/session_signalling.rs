@@ -295,13 +295,14 @@ async fn who_pings_and_has_no_media_connection_in_time_is_told_and_dropped() {
     let farewell = async {
         loop {
             tokio::select! {
-                _ = pings.tick() => anna.request(Request::PingReq(Ping { timestamp: 7, rtt: 0 })).await,
+                biased;
                 message = anna.next() => {
                     let Some(Message::Binary(bytes)) = message else { panic!("the connection ended without a word") };
                     if let Some(Response::Leave(leave)) = SignalResponse::decode(&bytes[..]).unwrap().message {
                         return leave.reason();
                     }
                 }
+                _ = pings.tick() => anna.request(Request::PingReq(Ping { timestamp: 7, rtt: 0 })).await,
             }
         }
     };

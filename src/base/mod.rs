@@ -1,13 +1,11 @@
-//! What every layer speaks: identifiers, time, errors, the answer of a task.
+//! What every layer speaks: identifiers, time, errors.
 //!
 //! Level 0: imports nothing from the crate.
 
-mod answer;
 mod error;
 mod id;
 mod time;
 
-pub use answer::answered;
 pub use error::{Error, ErrorCode, Result};
 pub use id::{DeviceId, GroupId, ParticipantId, ParticipantIdentity, RequestId, SessionId, TrackId, Uid};
 pub use time::UnixMillis;

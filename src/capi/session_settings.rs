@@ -377,7 +377,7 @@ mod tests {
         let session = Arc::new(Session::new(0, callbacks, false));
         let zeros: trill_session_settings = optional_struct_in(ptr::null(), "settings").unwrap();
         let whole = size_of::<trill_session_settings>();
-        // What stands behind the end of an older program's struct is not ours to read.
+        // The header before it had padding there, which INIT sets to zero; this is one that ends before.
         let older = offset_of!(trill_session_settings, audio_dtx);
         let cases = [(whole, 0, false), (whole, 1, true), (whole, -1, true), (older, 1, false)];
         for (struct_size, audio_dtx, left_out) in cases {

@@ -70,7 +70,7 @@ pub trait AudioSink: Send {
         None
     }
 
-    /// How much of that is taken at a time; `None`: it is not known.
+    /// How much of what is [`Self::queued`] is taken at a time; `None`: it is not known.
     fn period(&self) -> Option<Duration> {
         None
     }

@@ -1,12 +1,13 @@
 //! The driver of the ringing client machine: one task, one WebSocket at a time.
 
 use super::connect::{WebSocket, connect, websocket_url};
-use crate::base::{DeviceId, Error, ErrorCode, RequestId, Result, SessionId, answered};
+use crate::base::{DeviceId, Error, ErrorCode, RequestId, Result, SessionId};
 use crate::ringing::client::{Client, ClientOutput, ClientSettings, LoginState};
 use crate::ringing::wire::{
     Answer, Command, Initiate, MAX_SERVER_MESSAGE, Query, Reject, RejectReason, Request, SessionAccess, SessionRef,
 };
 use crate::ringing::{Call, CallEvent, LogFilter, LogPage, PushOutcome, PushedCall, User};
+use crate::task::answered;
 use futures_util::{SinkExt, StreamExt};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

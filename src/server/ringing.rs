@@ -5,11 +5,12 @@ use super::rooms::Rooms;
 use super::store::Store;
 use super::webhook::Webhooks;
 use crate::base::{
-    DeviceId, Error, ErrorCode, GroupId, ParticipantIdentity, RequestId, Result, SessionId, Uid, UnixMillis, answered,
+    DeviceId, Error, ErrorCode, GroupId, ParticipantIdentity, RequestId, Result, SessionId, Uid, UnixMillis,
 };
 use crate::ringing::service::{CallRecord, ConnectionId, Input, Output, REMEMBER_ENDED, RoomInput, Service, may_join};
 use crate::ringing::wire::{Command, Response, ServerMessage};
 use crate::ringing::{Callee, ReceiverType, User};
+use crate::task::answered;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -89,6 +89,10 @@ impl AudioSink for KeptSpeaker {
     fn queued(&self) -> Option<Duration> {
         self.keeper.present().and_then(Speaker::queued)
     }
+
+    fn period(&self) -> Option<Duration> {
+        self.keeper.present().and_then(Speaker::period)
+    }
 }
 
 /// A camera that may come and go. While there is none no pictures come; while it is paused the device is closed.

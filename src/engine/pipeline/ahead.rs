@@ -7,9 +7,10 @@ use std::time::Duration;
 const LEAST: f32 = 1.5;
 /// With less than this part of it waiting the device is about to run dry.
 const NEARLY_DRY: f32 = 0.5;
-/// What is asked of devices; those that are known to differ take more or less, within the bounds.
+/// What is asked of devices; those that are known to differ take more or less, within the bounds (of less nobody has tried how late a
+/// machine may be).
 const PERIOD: Duration = Duration::from_millis(10);
-const PERIODS: std::ops::RangeInclusive<Duration> = Duration::from_millis(5)..=Duration::from_millis(40);
+const PERIODS: std::ops::RangeInclusive<Duration> = Duration::from_micros(6_600)..=Duration::from_millis(40);
 /// So much is waiting at most: a machine that is later than that has gaps.
 const MOST: Duration = Duration::from_millis(60);
 const STEP: Duration = Duration::from_millis(10);
@@ -44,7 +45,7 @@ impl Ahead {
         }
         if queued < period.mul_f32(NEARLY_DRY) {
             if std::mem::take(&mut self.filled) {
-                self.more = (self.more + STEP).min(MOST - least);
+                self.more = (self.more + STEP).min(MOST.saturating_sub(least));
             }
             self.calm = 0;
         } else {
@@ -114,17 +115,19 @@ mod tests {
     }
 
     #[test]
-    fn with_a_device_that_takes_some_at_a_time_little_more_waits_and_it_does_not_run_dry() {
+    fn with_a_device_that_takes_some_at_a_time_little_more_waits_and_it_runs_dry_once_at_most() {
         // 320 samples are what PulseAudio's plugin for ALSA makes of 480.
-        for period_us in [5_000, 6_667, 10_000, 20_000] {
+        for period_us in [6_667, 10_000, 20_000] {
             for late_us in [100, 1000, 4000] {
                 let late = |n: u32| Duration::from_micros(u64::from(n * 7919 % 13) * late_us / 12);
                 let (waited, dry) = play_by_periods(Duration::from_micros(period_us), 6000, late);
                 println!("{period_us} us at a time, {late_us} us late: {waited:?} wait, {dry} times dry");
-                let at_most = Duration::from_micros(period_us * 3 / 2 + late_us * 5 / 2);
+                // One that runs dry once is given more from then on.
+                let learns = period_us < 10_000;
+                let most_us = if learns { period_us * 3 / 2 + late_us * 5 / 2 } else { period_us * 11 / 10 };
+                let at_most = Duration::from_micros(most_us);
                 assert!(waited <= at_most, "{period_us} us at a time, {late_us} us late: {waited:?}");
-                // It is learnt from.
-                assert!(dry <= 1, "{period_us} us at a time, {late_us} us late: {dry} times dry");
+                assert!(dry <= u32::from(learns), "{period_us} us at a time, {late_us} us late: {dry} times dry");
             }
         }
     }

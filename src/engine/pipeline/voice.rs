@@ -105,6 +105,10 @@ mod tests {
         fn queued(&self) -> Option<Duration> {
             Some(Duration::from_millis(80))
         }
+
+        fn period(&self) -> Option<Duration> {
+            Some(Duration::from_millis(7))
+        }
     }
 
     #[test]
@@ -120,7 +124,7 @@ mod tests {
             move || *now.lock().unwrap()
         };
         let (mut source, mut sink) = process_voice_by(clock, Box::new(Echo(ear)), Box::new(Loudspeaker(air)), control);
-        assert_eq!(sink.queued(), Some(Duration::from_millis(80)));
+        assert_eq!((sink.queued(), sink.period()), (Some(Duration::from_millis(80)), Some(Duration::from_millis(7))));
 
         let mut speech = Speech::new(3, 150.0);
         let (mut played, mut heard) = (AudioFrame::SILENCE, AudioFrame::SILENCE);

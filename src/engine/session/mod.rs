@@ -15,12 +15,13 @@ mod stats;
 pub use settings::{AudioTaps, SessionSettings, VideoOutputs};
 pub use stats::{ReceivedTrack, SentLayer, SentTrack, SessionStats, SessionTimings};
 
-use crate::base::{Error, ErrorCode, Result, TrackId, answered};
+use crate::base::{Error, ErrorCode, Result, TrackId};
 use crate::device::kept::DevicePolicy;
 use crate::engine::connect;
 use crate::engine::pipeline::Playout;
 use crate::processing::{VoiceControl, VoiceProcessing};
 use crate::session::{MediaDevice, OutgoingData, Roster, SessionEvent, SessionMachine, TrackSource};
+use crate::task::answered;
 use devices::Controls;
 use driver::Driver;
 use peers::Peers;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 const BUCKET: Duration = Duration::from_micros(2500);
 const BUCKETS: usize = 200;
-/// How much of the past one packet leaves: half of it is forgotten after some 45 packets, and the wait of a jitter that is over
-/// after 230 (4.6 s).
+/// How much of the past one packet leaves: half of it is forgotten after some 45 packets, and all of a jitter that is over after
+/// 230 (4.6 s), but for its swings.
 const FORGET: f32 = 0.985;
 /// The share of packets that shall be in time.
 const IN_TIME: f32 = 0.97;
@@ -32,18 +32,19 @@ pub(super) struct DelayEstimator {
     histogram: [f32; BUCKETS],
     /// Packets measured.
     seen: u32,
-    /// The latest last.
+    /// The latest last. It goes on when [`Self::broken`] is not set: there is another origin.
     swings: VecDeque<Swing>,
+    broken: bool,
     /// How much later than the fastest nearly all come.
     lateness: Duration,
     jitter_ns: f64,
 }
 
-/// The least and the most that packets of a time waited over the fastest.
+/// The least and the greatest delay of packets of a time, in nanoseconds relative to an origin.
 struct Swing {
     began: Instant,
-    least: Duration,
-    most: Duration,
+    least: i64,
+    most: i64,
 }
 
 struct Origin {
@@ -60,20 +61,22 @@ struct Origin {
 impl Default for DelayEstimator {
     fn default() -> Self {
         let (swings, lateness) = (VecDeque::with_capacity(SWINGS), Duration::ZERO);
-        Self { origin: None, histogram: [0.0; BUCKETS], seen: 0, swings, lateness, jitter_ns: 0.0 }
+        Self { origin: None, histogram: [0.0; BUCKETS], seen: 0, swings, broken: false, lateness, jitter_ns: 0.0 }
     }
 }
 
 impl DelayEstimator {
-    /// A packet made at `time` on the sender's clock came, after all those made before it or not: then it was repeated, or overtaken.
+    /// A packet made at `time` on the sender's clock came. `in_order`: after all those made before it, and by itself; others were
+    /// repeated, overtaken, or recovered by a server.
     pub(super) fn update(&mut self, time: i64, arrival: Instant, in_order: bool) {
         if self.origin.as_ref().is_some_and(|o| arrival.saturating_duration_since(o.last_arrival) > REBASE) {
-            self.origin = None;
+            self.rebase();
         }
         let origin = self.origin.get_or_insert_with(|| Origin::new(time, arrival));
         let delay = origin.delay(time, arrival);
         if (delay - origin.baseline()).unsigned_abs() > REBASE.as_nanos() as u64 {
             self.origin = Some(Origin::new(time, arrival));
+            self.broken = true;
             return;
         }
         self.jitter_ns += ((delay - origin.last_delay).abs() as f64 - self.jitter_ns) / 16.0;
@@ -94,14 +97,15 @@ impl DelayEstimator {
         self.histogram.iter_mut().for_each(|share| *share *= forget);
         self.histogram[bucket] += 1.0 - forget;
         if in_order {
-            self.swing(Duration::from_nanos(over as u64), arrival);
+            self.swing(delay, arrival);
         }
-        self.lateness = self.quantile().max(self.swings_again());
+        self.lateness = self.quantile().max(self.swings_again().min(BUCKET * BUCKETS as u32));
     }
 
     /// The sender began anew: old delays say nothing about its clock.
     pub(super) fn rebase(&mut self) {
         self.origin = None;
+        self.broken = true;
     }
 
     pub(super) fn target(&self) -> Duration {
@@ -109,30 +113,29 @@ impl DelayEstimator {
         if self.seen < LEARNED { wait.max(UNKNOWN) } else { wait }
     }
 
-    fn swing(&mut self, over: Duration, arrival: Instant) {
+    fn swing(&mut self, delay: i64, arrival: Instant) {
+        let broken = std::mem::take(&mut self.broken);
         match self.swings.back_mut() {
-            Some(swing) if arrival.saturating_duration_since(swing.began) < SWING => {
-                swing.least = swing.least.min(over);
-                swing.most = swing.most.max(over);
+            Some(swing) if !broken && arrival.saturating_duration_since(swing.began) < SWING => {
+                swing.least = swing.least.min(delay);
+                swing.most = swing.most.max(delay);
             }
             _ => {
                 if self.swings.len() == SWINGS {
                     self.swings.pop_front();
                 }
-                self.swings.push_back(Swing { began: arrival, least: over, most: over });
+                self.swings.push_back(Swing { began: arrival, least: delay, most: delay });
             }
         }
     }
 
-    /// How much later than the fastest packets came in the second worst of the last seconds.
+    /// How much the delay went up and down in the second worst of the last seconds.
     fn swings_again(&self) -> Duration {
-        let (mut worst, mut second) = (Duration::ZERO, Duration::ZERO);
-        for swing in &self.swings {
-            let width = swing.most - swing.least;
-            second = second.max(width.min(worst));
-            worst = worst.max(width);
-        }
-        second
+        let widths = || self.swings.iter().map(|swing| swing.most.abs_diff(swing.least)).enumerate();
+        let Some((worst, _)) = widths().max_by_key(|(_, width)| *width) else { return Duration::ZERO };
+        // One peak may lie in two that are neighbours.
+        let others = widths().filter(|(n, _)| n.abs_diff(worst) > 1);
+        Duration::from_nanos(others.map(|(_, width)| width).max().unwrap_or_default())
     }
 
     fn quantile(&self) -> Duration {

@@ -36,7 +36,8 @@ mod wire;
 pub use config::{IceServer, Limits, SfuConfig};
 pub use metrics::{Sample, SampleKind, SfuMetrics};
 
-use crate::base::{Error, ErrorCode, ParticipantId, ParticipantIdentity, Result, SessionId, answered};
+use crate::base::{Error, ErrorCode, ParticipantId, ParticipantIdentity, Result, SessionId};
+use crate::task::answered;
 use driver::{Command, RoomHandle};
 use livekit_protocol::DisconnectReason;
 use peer::PeerSettings;
@@ -195,7 +196,11 @@ impl Sfu {
         let (reply, answer) = oneshot::channel();
         let remove = Command::Remove { identity: identity.clone(), reply };
         handle.send(remove).await.map_err(|_| Error::from(ErrorCode::SessionNotFound))?;
-        answered(&handle, answer).await.ok_or(ErrorCode::SessionNotFound)?
+        let over = Err(ErrorCode::SessionNotFound.into());
+        match answered(&handle, answer).await.unwrap_or_else(|| over.clone()) {
+            Err(error) if error.code() == ErrorCode::RoomClosed => over,
+            removed => removed,
+        }
     }
 
     /// Tells everybody that the server goes away, lets in nobody any more, and stops. Takes 2 s at most.

@@ -72,3 +72,27 @@ fn threads_that_are_late_now_and_then_do_not_have_the_sound_changed_all_the_time
     println!("changed by {changed} ms in each second");
     assert!(changed <= 5, "{changed}");
 }
+
+/// Everything stands still for 100 ms from each of these packets on; the target at the end, in ms.
+fn target_after(stops: &[u64], packets: u64) -> u128 {
+    let late = |n: u64| {
+        let since = stops.iter().filter_map(|stop| n.checked_sub(*stop)).min();
+        since.map_or(0, |since| 100u64.saturating_sub(20 * since))
+    };
+    run(packets, TICK, VOICE, |n| Some(Duration::from_millis(20 + late(n)))).buffer.target().as_millis()
+}
+
+#[test]
+fn a_peak_that_comes_again_is_waited_for_and_one_alone_is_not() {
+    let (one, again, over) =
+        (target_after(&[600], 900), target_after(&[600, 1000], 1300), target_after(&[600, 1000], 2100));
+    println!("target: {one} ms after one peak, {again} ms after another, {over} ms when there were none for 20 s");
+    assert!(one < 30 && again >= 100 && over < 30, "{one}, {again}, {over} ms");
+}
+
+#[test]
+fn a_longer_way_is_no_jitter() {
+    let run = run(1100, TICK, VOICE, |n| Some(Duration::from_millis(if n < 500 { 20 } else { 320 })));
+    let target = run.buffer.target();
+    assert!(target < Duration::from_millis(50), "{target:?}");
+}

@@ -1,9 +1,14 @@
+//! Asking a task: the answer of one that may end at any moment.
+//!
+//! Level 0: imports nothing from the crate.
+
 use tokio::sync::{mpsc, oneshot};
 
 /// Waits for the answer to a request that was put into the queue of a task. `None`: the task has ended without one.
 ///
 /// A request that comes into the queue in the very moment in which its reader goes lies there for as long as the queue itself, and
-/// with it the other end of `answer`: waiting for that alone would never end.
+/// with it the other end of `answer`: waiting for that alone would never end. (A reader that closes its queue and answers what is in it
+/// afterwards may be missed.)
 pub async fn answered<R, T>(queue: &mpsc::Sender<R>, mut answer: oneshot::Receiver<T>) -> Option<T> {
     tokio::select! {
         biased;
