@@ -1205,7 +1205,7 @@ int32_t trill_call_listener_add(trill_engine *engine,
 
 /**
  * Removes a listener. After it returns none of its functions begins, and none runs, save the one that it was called
- * from. One that is running is waited for: do not hold a lock that it needs.
+ * from. One that is running is waited for: do not hold a lock that it needs, nor one that any other callback of this engine needs.
  *
  * listener_id: read during the call.
  *

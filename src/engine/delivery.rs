@@ -2,7 +2,7 @@
 
 use super::event::Event;
 use super::listeners::CallListeners;
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -74,7 +74,8 @@ impl EventQueue {
     /// The next event; waits for it up to `timeout`, zero for not at all. What is due before it runs here: call listeners,
     /// and what was handed to [`Engine::run_with_events`](super::Engine::run_with_events).
     pub fn next(&self, timeout: Duration) -> Result<Event, NoEvent> {
-        let event = self.take(Some(Instant::now() + timeout))?;
+        // One that is longer than time lasts is none.
+        let event = self.take(Instant::now().checked_add(timeout))?;
         self.tell_listeners(&event);
         Ok(event)
     }
@@ -94,8 +95,8 @@ impl EventQueue {
         while !self.ended.load(Relaxed) {
             let item = match deadline {
                 Some(deadline) => self.queue.recv_deadline(deadline).map_err(|e| match e {
-                    crossbeam_channel::RecvTimeoutError::Timeout => NoEvent::TimedOut,
-                    crossbeam_channel::RecvTimeoutError::Disconnected => NoEvent::ShutDown,
+                    RecvTimeoutError::Timeout => NoEvent::TimedOut,
+                    RecvTimeoutError::Disconnected => NoEvent::ShutDown,
                 })?,
                 None => self.queue.recv().map_err(|_| NoEvent::ShutDown)?,
             };
@@ -126,13 +127,17 @@ pub(super) fn queue() -> (EventSender, EventQueue) {
 pub(super) struct EventThread {
     thread: JoinHandle<()>,
     silenced: Arc<AtomicBool>,
+    /// Ends with the thread.
+    running: Receiver<()>,
 }
 
 impl EventThread {
     pub fn start(events: EventQueue, mut on_event: impl FnMut(Event) + Send + 'static) -> std::io::Result<Self> {
         let silenced = Arc::new(AtomicBool::new(false));
         let silent = silenced.clone();
+        let (runs, running) = crossbeam_channel::bounded(0);
         let thread = thread::Builder::new().name("trill-events".into()).spawn(move || {
+            let _runs = runs;
             while let Ok(event) = events.take(None) {
                 if silent.load(Relaxed) {
                     continue;
@@ -144,14 +149,18 @@ impl EventThread {
                 }
             }
         })?;
-        Ok(Self { thread, silenced })
+        Ok(Self { thread, silenced, running })
     }
 
-    /// After this no callback begins. Waits until the last one has returned; at once when called from inside one.
-    pub fn join(self) {
+    /// After this no callback begins. Waits until the last one has returned; what is not delivered within `patience` is dropped.
+    /// Does not wait when called from inside a callback.
+    pub fn join(self, patience: Duration) {
         if self.thread.thread().id() == thread::current().id() {
             self.silenced.store(true, Relaxed);
         } else {
+            if self.running.recv_timeout(patience) == Err(RecvTimeoutError::Timeout) {
+                self.silenced.store(true, Relaxed);
+            }
             // It ends with the queue; a callback's panic was caught inside.
             let _ = self.thread.join();
         }
@@ -198,8 +207,10 @@ mod tests {
 
     #[test]
     fn an_empty_queue_is_told_from_a_closed_one() {
-        let (_sender, queue) = queue();
+        let (sender, queue) = queue();
         assert_eq!(queue.next(Duration::ZERO).unwrap_err(), NoEvent::TimedOut);
+        sender.send(kept());
+        assert!(queue.next(Duration::MAX).is_ok());
     }
 
     #[test]
@@ -227,7 +238,31 @@ mod tests {
         sender.send(kept());
         sender.send(kept());
         sender.close();
-        thread.join();
+        thread.join(LONG);
         assert_eq!(count.iter().count(), 2);
+    }
+
+    #[test]
+    fn an_app_that_is_slow_with_each_of_many_events_is_not_waited_for_to_take_them_all() {
+        let (sender, queue) = queue();
+        let (seen, count) = std::sync::mpsc::channel();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let thread = EventThread::start(queue, move |_| {
+            seen.send(()).unwrap();
+            // Until nobody is left who would send.
+            let _ = wait.recv();
+        })
+        .unwrap();
+        (0..100).for_each(|_| sender.send(kept()));
+        sender.close();
+        count.recv().unwrap();
+        let silenced = thread.silenced.clone();
+        let ended = thread::spawn(move || thread.join(Duration::ZERO));
+        while !silenced.load(Relaxed) {
+            thread::yield_now();
+        }
+        drop(go);
+        ended.join().unwrap();
+        assert_eq!(count.iter().count(), 0, "some were delivered after all");
     }
 }

@@ -45,7 +45,7 @@ use crate::session::{MediaDevice, OutgoingData, Participant, TrackSource};
 use futures_util::FutureExt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
 
 /// How long [`Engine::shut_down`] takes at most, also with the network dead.
@@ -368,9 +368,9 @@ impl Engine {
         self.shared.events.send(event);
     }
 
-    /// Leaves all sessions, logs out, and stops. Takes [`SHUT_DOWN_LIMIT`] at most, also with the network dead. After it
-    /// returns, no callback runs (save the one that it was called from). Operations that are under way fail with
-    /// `shut_down`.
+    /// Leaves all sessions, logs out, and stops. Takes [`SHUT_DOWN_LIMIT`] at most, also with the network dead, and as long as a
+    /// callback that is running; events that were not taken by then are dropped. After it returns, no callback runs (save the one
+    /// that it was called from). Operations that are under way fail with `shut_down`.
     pub fn shut_down(mut self) {
         self.stop();
     }
@@ -379,6 +379,7 @@ impl Engine {
         let Some(runtime) = self.runtime.take() else { return };
         let shared = self.shared.clone();
         let (done, stopped) = std::sync::mpsc::channel();
+        let began = Instant::now();
         // Not block_on: that would panic when the app drops the engine inside a runtime of its own.
         runtime.spawn(async move {
             shared.leave_all().await;
@@ -390,7 +391,7 @@ impl Engine {
         runtime.shutdown_background();
         self.shared.events.close();
         if let Some(thread) = self.event_thread.take() {
-            thread.join();
+            thread.join(SHUT_DOWN_LIMIT.saturating_sub(began.elapsed()));
         }
         self.shared.call_listeners.close();
     }

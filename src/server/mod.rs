@@ -118,15 +118,28 @@ impl Server {
         self.sfu.udp_addr()
     }
 
+    /// Waits until one of the server's parts ends by itself. That is a fault of ours, and what is left is of no use to anybody: who runs
+    /// the server ends it and starts it anew.
+    pub async fn failed(&mut self) -> Error {
+        let (ended, at, _) = futures_util::future::select_all(self.tasks.iter_mut()).await;
+        // One that has ended is not to be asked again.
+        drop(self.tasks.swap_remove(at));
+        let how = ended.err().map_or("it ended".to_owned(), |error| error.to_string());
+        internal("a part of the server is gone", how)
+    }
+
     /// Tells every device to come back later, finishes what is being stored, and stops. Takes 4 s at the most. Calls
     /// stay in the store: the next start takes them up.
     pub async fn shutdown(mut self) {
-        self.ringing.stop().await;
-        self.stop.send_replace(true);
         let sfu = self.sfu.clone();
         let tasks = std::mem::take(&mut self.tasks);
         let aborts: Vec<_> = tasks.iter().map(|task| task.abort_handle()).collect();
-        let finished = futures_util::future::join(sfu.shutdown(), futures_util::future::join_all(tasks));
+        let finished = async {
+            // With a disk that hangs and a full queue even this waits.
+            self.ringing.stop().await;
+            self.stop.send_replace(true);
+            futures_util::future::join(sfu.shutdown(), futures_util::future::join_all(tasks)).await;
+        };
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, finished).await.is_err() {
             aborts.iter().for_each(|task| task.abort());
         }
@@ -176,4 +189,29 @@ async fn bind(address: SocketAddr) -> Result<TcpListener> {
 
 fn internal(doing: &str, error: impl std::fmt::Display) -> Error {
     Error::new(ErrorCode::Internal, format!("{doing}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[tokio::test]
+    async fn a_part_that_ends_by_itself_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = ApiKeyConfig { id: "key".into(), secret: "a secret of the server's tests, 32+ bytes".into() };
+        let config = ServerConfig {
+            http: SocketAddr::from(([127, 0, 0, 1], 0)),
+            udp: SocketAddr::from(([127, 0, 0, 1], 0)),
+            database: folder.path().join("trill.db").to_string_lossy().into_owned(),
+            api_keys: vec![key],
+            ..ServerConfig::default()
+        };
+        let mut server = Server::start(config).await.unwrap();
+        assert!(server.failed().now_or_never().is_none(), "it is whole");
+        server.tasks[0].abort();
+        let told = tokio::time::timeout(Duration::from_secs(10), server.failed()).await.unwrap();
+        assert_eq!(told.code(), crate::base::ErrorCode::Internal);
+        server.shutdown().await;
+    }
 }

@@ -98,7 +98,8 @@ impl Ringing {
         let connection = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
         let (outbox, from_task) = mpsc::channel(OUTBOX);
         self.send(Message::Connect { connection, user, device, call_waiting, outbox }).await?;
-        Ok((connection, from_task))
+        // What comes into the queue as the task ends lies there, and the device would wait for its messages for ever.
+        if self.to_task.is_closed() { Err(stopped()) } else { Ok((connection, from_task)) }
     }
 
     pub(super) async fn disconnect(&self, connection: ConnectionId) {

@@ -15,6 +15,8 @@ use webrtc::runtime::{
 
 /// Half a second of 8 Mbit/s, and room for a burst while this process does not run. The kernel may grant less.
 const RECEIVE_BUFFER: usize = 1 << 20;
+/// A STUN or TURN server whose name is not found by then is done without.
+const RESOLVE_WITHIN: Duration = Duration::from_secs(1);
 
 /// Where to bind sockets for media: the address that reaches the signalling server (loopback included), and every
 /// interface of each family that has a way out.
@@ -83,7 +85,11 @@ impl Runtime for MediaRuntime {
         &'a self,
         host: &'a str,
     ) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'a>> {
-        self.0.resolve_host(host)
+        let found = self.0.resolve_host(host);
+        // Meanwhile the crate does nothing else for this connection: no other way is tried, and no media is read.
+        Box::pin(async move {
+            tokio::time::timeout(RESOLVE_WITHIN, found).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
+        })
     }
 
     fn now(&self) -> Instant {

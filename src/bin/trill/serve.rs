@@ -7,6 +7,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Toml};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use trill::base::{Error, ErrorCode, Result};
 use trill::server::{ApiKeyConfig, Server, ServerConfig};
@@ -50,10 +51,10 @@ impl ServeCommand {
             .enable_all()
             .build()
             .map_err(|e| Error::new(ErrorCode::Internal, format!("cannot start threads: {e}")))?;
-        runtime.block_on(async {
+        let served = runtime.block_on(async {
             // Before the server: a signal that comes while it starts is not lost.
             let stop = stop_signal()?;
-            let server = Server::start(config).await?;
+            let mut server = Server::start(config).await?;
             let (http, udp) = (server.http_addr(), server.udp_addr());
             if json {
                 output::line(
@@ -62,14 +63,30 @@ impl ServeCommand {
             } else {
                 println!("listening on http://{http}, media on UDP {udp}; Ctrl-C ends it");
             }
-            let name = stop.await;
-            tracing::info!(signal = name, "shutting down");
-            server.shutdown().await;
+            let outcome = tokio::select! {
+                name = stop => {
+                    tracing::info!(signal = name, "shutting down");
+                    Ok(())
+                }
+                // With it down devices would be turned away for ever; a supervisor starts it anew.
+                error = server.failed() => {
+                    tracing::error!(%error, "shutting down");
+                    Err(error)
+                }
+            };
+            let again = stop_signal()?;
+            tokio::select! {
+                () = server.shutdown() => {}
+                name = again => tracing::warn!(signal = name, "ended at once, by a second signal"),
+            }
             if json {
                 output::line(serde_json::json!({"event": "stopped"}));
             }
-            Ok(())
-        })
+            outcome
+        });
+        // To look a webhook's host up cannot be called off, and takes as long as the resolver likes.
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        served
     }
 
     /// File, then environment, then options: each goes before the one named earlier.

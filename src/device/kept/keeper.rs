@@ -13,6 +13,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 const RETRY: [Duration; 4] =
     [Duration::from_millis(250), Duration::from_millis(500), Duration::from_secs(1), Duration::from_secs(2)];
 
+/// A search takes some 10 ms. After so long the system's library hangs: the app is told, and no other search is begun, which would hang
+/// as well.
+const SEARCH_WITHIN: Duration = Duration::from_secs(10);
+
 /// Where devices of one kind come from. Called on threads of their own; it may block.
 pub(super) trait Shop<D>: Send + Sync + 'static {
     /// The one of that name or id, or the default one.
@@ -38,6 +42,7 @@ pub(super) struct Keeper<D: Send + 'static> {
     /// To be closed before another one is opened: some can be open only once.
     retired: Option<D>,
     search: Option<Receiver<Found<D>>>,
+    search_began: Instant,
     next_search: Instant,
     failures: usize,
     /// The app knows that there is none.
@@ -77,6 +82,7 @@ impl<D: Send + 'static> Keeper<D> {
             current: None,
             retired: None,
             search: None,
+            search_began: now,
             next_search: now,
             failures: 0,
             told_lost: false,
@@ -181,7 +187,7 @@ impl<D: Send + 'static> Keeper<D> {
             let _ = sender.send(look(&*shop, name.as_deref(), policy, present, follows_default));
         };
         match std::thread::Builder::new().name("trill-device-search".into()).spawn(job) {
-            Ok(_) => self.search = Some(search),
+            Ok(_) => (self.search, self.search_began) = (Some(search), now),
             Err(e) => self.none(Error::new(ErrorCode::Internal, format!("no thread for a device: {e}")), now),
         }
     }
@@ -190,7 +196,7 @@ impl<D: Send + 'static> Keeper<D> {
         let Some(search) = &self.search else { return };
         let found = match search.try_recv() {
             Ok(found) => found,
-            Err(TryRecvError::Empty) => return,
+            Err(TryRecvError::Empty) => return self.wait_for_search(now),
             Err(TryRecvError::Disconnected) => {
                 Found::Nothing(Error::new(ErrorCode::DeviceUnavailable, "the system's library failed at that device"))
             }
@@ -212,6 +218,23 @@ impl<D: Send + 'static> Keeper<D> {
             }
             Found::NoOther => {}
             Found::Nothing(error) => self.none(error, now),
+        }
+    }
+
+    fn wait_for_search(&mut self, now: Instant) {
+        if self.current.is_some() || self.told_lost || now.saturating_duration_since(self.search_began) < SEARCH_WITHIN
+        {
+            return;
+        }
+        let problem =
+            "the system does not answer when it is asked for that device; is its sound server or driver stuck?";
+        let error = Error::new(ErrorCode::DeviceUnavailable, problem);
+        if self.choice.policy == DevicePolicy::Silence {
+            self.search = None;
+            self.none(error, now);
+        } else {
+            self.told_lost = true;
+            (self.tell)(DeviceChange::Lost { error });
         }
     }
 
@@ -440,5 +463,29 @@ mod tests {
         assert_eq!(world.pass(5), [""; 0]);
         world.keeper.reopen(world.now);
         assert_eq!(world.pass(1), ["using built-in"]);
+    }
+
+    #[test]
+    fn a_system_that_does_not_answer_is_told_and_the_device_used_when_it_does() {
+        let shop = Arc::new(Fake { there: Mutex::new(vec!["built-in"]), ..Fake::default() });
+        let there = shop.there.lock().unwrap();
+        let (sender, told) = crossbeam_channel::unbounded();
+        let control = Arc::new(DeviceControl::new(None, DevicePolicy::FollowDefault));
+        let tell = Arc::new(move |change| sender.send(change).unwrap());
+        let mut keeper = Keeper::new(shop.clone() as Arc<dyn Shop<&'static str>>, control, tell);
+        let start = Instant::now();
+        assert!(keeper.poll(start + SEARCH_WITHIN / 2).is_none() && told.is_empty());
+        for _ in 0..100 {
+            assert!(keeper.poll(start + SEARCH_WITHIN * 2).is_none());
+        }
+        let changes: Vec<_> = told.try_iter().collect();
+        assert!(matches!(&changes[..], [DeviceChange::Lost { .. }]), "once: {changes:?}");
+        drop(there);
+        while keeper.poll(start + SEARCH_WITHIN * 2).is_none() {
+            assert!(start.elapsed() < Duration::from_secs(10));
+            std::thread::yield_now();
+        }
+        keeper.works();
+        assert!(matches!(told.try_recv(), Ok(DeviceChange::Using { .. })));
     }
 }

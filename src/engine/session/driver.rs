@@ -264,8 +264,10 @@ impl Driver {
 
     /// Bounded, with whatever network: the farewell, the pipelines and the connections at the same time.
     async fn close(mut self) {
-        let stats = self.stats().await;
-        self.shared.set_stats(stats);
+        // What had a fault may have it again, and the end is told in any case.
+        if let Ok(stats) = AssertUnwindSafe(self.stats()).catch_unwind().await {
+            self.shared.set_stats(stats);
+        }
         let over: (Vec<Local>, Finished) = (std::mem::take(&mut self.locals), self.remotes.stop_all());
         let pipelines = tokio::task::spawn_blocking(move || drop(over));
         let farewell = async {

@@ -9,7 +9,8 @@ use crate::processing::VoiceProcessing;
 use crate::session::{MachineSettings, TrackSource};
 use std::time::Duration;
 
-/// Where each participant's picture goes to. Called on a thread of the engine's, once for each subscribed video track.
+/// Where each participant's picture goes to. Called on a thread of the engine's, once for each subscribed video track; it must not wait
+/// for anything, least of all for an operation of this engine.
 pub type VideoOutputs = Box<dyn Fn(&ParticipantIdentity, &TrackId, TrackSource) -> VideoOutput + Send + Sync>;
 
 /// Gets what each participant says, alone, beside the mix. Called as [`VideoOutputs`].

@@ -7,6 +7,7 @@ use super::profile::{Profile, ProfilePatch};
 use crate::base::{Error, ErrorCode, GroupId, Result, Uid, UnixMillis};
 use crate::ringing::{Group, User};
 use crate::server::api::Api;
+use crate::task::carried_out;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -86,12 +87,15 @@ pub(super) async fn delete(
     Admin(by): Admin,
     PathOf(guid): PathOf<GroupId>,
 ) -> Result<StatusCode, HttpError> {
-    if !api.store.remove_group(&guid).await? {
-        return Err(ErrorCode::GroupUnknown.into());
-    }
-    tracing::info!(%by, %guid, "group removed");
-    api.ringing.remove_group(guid).await?;
-    Ok(StatusCode::NO_CONTENT)
+    carried_out(async move {
+        if !api.store.remove_group(&guid).await? {
+            return Err(ErrorCode::GroupUnknown.into());
+        }
+        tracing::info!(%by, %guid, "group removed");
+        api.ringing.remove_group(guid).await?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 pub(super) async fn members(
@@ -117,11 +121,14 @@ pub(super) async fn add_member(
     PathOf((guid, uid)): PathOf<(GroupId, Uid)>,
 ) -> Result<StatusCode, HttpError> {
     let user = api.store.user(&uid).await?.ok_or(ErrorCode::UserUnknown)?;
-    if api.store.add_member(&guid, &uid, api.limits.group_size, UnixMillis::now()).await? {
-        tracing::info!(%by, %guid, %uid, "member added");
-        api.ringing.add_member(guid, user).await?;
-    }
-    Ok(StatusCode::NO_CONTENT)
+    carried_out(async move {
+        if api.store.add_member(&guid, &uid, api.limits.group_size, UnixMillis::now()).await? {
+            tracing::info!(%by, %guid, %uid, "member added");
+            api.ringing.add_member(guid, user).await?;
+        }
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 /// Takes the user out of the group and of its calls; no change if it is not in it.
@@ -131,11 +138,14 @@ pub(super) async fn remove_member(
     PathOf((guid, uid)): PathOf<(GroupId, Uid)>,
 ) -> Result<StatusCode, HttpError> {
     api.store.group(&guid).await?.ok_or(ErrorCode::GroupUnknown)?;
-    if api.store.remove_member(&guid, &uid).await? {
-        tracing::info!(%by, %guid, %uid, "member removed");
-        api.ringing.remove_member(guid, uid).await?;
-    }
-    Ok(StatusCode::NO_CONTENT)
+    carried_out(async move {
+        if api.store.remove_member(&guid, &uid).await? {
+            tracing::info!(%by, %guid, %uid, "member removed");
+            api.ringing.remove_member(guid, uid).await?;
+        }
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }
 
 /// A group as far as the caller may see it at all. Errors: `group_unknown`, `not_a_member`.

@@ -7,6 +7,7 @@ use super::profile::{Profile, ProfilePatch};
 use crate::base::{ErrorCode, Uid, UnixMillis};
 use crate::ringing::User;
 use crate::server::api::Api;
+use crate::task::carried_out;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -73,10 +74,13 @@ pub(super) async fn delete(
     Admin(by): Admin,
     PathOf(uid): PathOf<Uid>,
 ) -> Result<StatusCode, HttpError> {
-    if !api.store.remove_user(&uid, UnixMillis::now()).await? {
-        return Err(ErrorCode::UserUnknown.into());
-    }
-    tracing::info!(%by, %uid, "user removed");
-    api.ringing.remove_user(uid).await?;
-    Ok(StatusCode::NO_CONTENT)
+    carried_out(async move {
+        if !api.store.remove_user(&uid, UnixMillis::now()).await? {
+            return Err(ErrorCode::UserUnknown.into());
+        }
+        tracing::info!(%by, %uid, "user removed");
+        api.ringing.remove_user(uid).await?;
+        Ok(StatusCode::NO_CONTENT)
+    })
+    .await
 }

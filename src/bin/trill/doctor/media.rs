@@ -44,7 +44,7 @@ pub fn check_udp(client: &ClientOptions, tell: &mut impl FnMut(Finding)) {
 fn connect(server: &str, token: &str) -> Result<f64> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|e| trill::base::Error::new(ErrorCode::Internal, e.to_string()))?;
-    runtime.block_on(async {
+    let outcome = runtime.block_on(async {
         let (told, mut events) = mpsc::unbounded_channel();
         let tell = move |tells| {
             if let Told::Event(event) = tells {
@@ -73,7 +73,10 @@ fn connect(server: &str, token: &str) -> Result<f64> {
             Ok(connected) => connected.map(|()| stats.signal_rtt_ms as f64),
             Err(_) => Err(ErrorCode::MediaUnreachable.into()),
         }
-    })
+    });
+    // A name that is being looked up cannot be called off.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// An Allocate request without credentials: a TURN server answers that it wants some (RFC 8656, section 7.2).
