@@ -5,7 +5,7 @@
 //! | level | module | what it is for |
 //! | --- | --- | --- |
 //! | 0 | [`base`] | identifiers, time, errors: what every layer speaks |
-//! | 0 | `task` | the answer of a task that may end, and work that goes on unwatched |
+//! | 0 | `task` | the answer of a task that may end at any moment |
 //! | 1 | `identity` | user, admin and session tokens: minted and verified, the time passed in |
 //! | 1 | [`ringing`] | who calls whom: the call, its messages, a machine for each side |
 //! | 1 | [`session`] | LiveKit signalling as a client machine, the roster, what apps see of both |

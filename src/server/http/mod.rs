@@ -1,11 +1,12 @@
 //! The HTTP side: the WebSocket's door, REST for users, groups and calls, health and metrics.
 //!
 //! - `serve`, `address`: connections, and where they come from.
-//! - `input`, `error`: what every handler takes and refuses.
+//! - `input`, `error`: what every handler takes and refuses. `carried_out`: what it finishes though its client hangs up.
 //! - `calls`, `users`, `groups` (with `profile`, `pages`): the REST API. `openapi` describes it.
 
 mod address;
 mod calls;
+mod carried_out;
 mod error;
 mod groups;
 mod input;

@@ -1,5 +1,6 @@
 //! Users, for the server's owner; and a user's own profile, for itself.
 
+use super::carried_out::carried_out;
 use super::error::HttpError;
 use super::input::{Admin, Caller, JsonOf, PathOf, QueryOf};
 use super::pages::{PageQuery, next_of};
@@ -7,7 +8,6 @@ use super::profile::{Profile, ProfilePatch};
 use crate::base::{ErrorCode, Uid, UnixMillis};
 use crate::ringing::User;
 use crate::server::api::Api;
-use crate::task::carried_out;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
