@@ -7,7 +7,7 @@ use super::metrics::{count, shift};
 use super::room::{Admission, ConnectionId, Output, Room, RouteKey};
 use super::udp::{Datagram, Outbox};
 use super::{CloseReason, Inner, RoomEvent};
-use crate::base::{Error, ErrorCode, ParticipantId, ParticipantIdentity, Result, SessionId, UnixMillis};
+use crate::base::{ErrorCode, ParticipantId, ParticipantIdentity, Result, SessionId, UnixMillis};
 use livekit_protocol::{DisconnectReason, LeaveRequest, signal_request, signal_response};
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -271,10 +271,11 @@ impl Driver {
         // What was on its way is told that it came too late.
         inbox.close();
         while let Ok(command) = inbox.try_recv() {
-            let gone = || Error::from(ErrorCode::RoomClosed);
             match command {
-                Command::Join { reply, .. } | Command::Resume { reply, .. } => drop(reply.send(Err(gone()))),
-                Command::Remove { reply, .. } => drop(reply.send(Err(gone()))),
+                Command::Join { reply, .. } | Command::Resume { reply, .. } => {
+                    drop(reply.send(Err(ErrorCode::RoomClosed.into())));
+                }
+                Command::Remove { reply, .. } => drop(reply.send(Err(ErrorCode::SessionNotFound.into()))),
                 _ => {}
             }
         }

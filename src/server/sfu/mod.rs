@@ -196,11 +196,7 @@ impl Sfu {
         let (reply, answer) = oneshot::channel();
         let remove = Command::Remove { identity: identity.clone(), reply };
         handle.send(remove).await.map_err(|_| Error::from(ErrorCode::SessionNotFound))?;
-        let over = Err(ErrorCode::SessionNotFound.into());
-        match answered(&handle, answer).await.unwrap_or_else(|| over.clone()) {
-            Err(error) if error.code() == ErrorCode::RoomClosed => over,
-            removed => removed,
-        }
+        answered(&handle, answer).await.ok_or(ErrorCode::SessionNotFound)?
     }
 
     /// Tells everybody that the server goes away, lets in nobody any more, and stops. Takes 2 s at most.

@@ -26,6 +26,12 @@ fn assert_put_out(net: &Net, client: usize, reason: DisconnectReason) {
     assert!(net.clients[client].disconnected);
 }
 
+/// It was not told to leave, and another one knows it as one whose media flow.
+fn assert_in(net: &Net, client: usize, other: usize, identity: &str) {
+    assert!(leaves(net, client).is_empty());
+    assert_eq!(told_of(net, other, identity).unwrap().state(), State::Active);
+}
+
 #[test]
 fn who_answers_pings_and_agrees_on_no_keys_is_told_and_put_out() {
     let mut net = impatient();
@@ -92,8 +98,7 @@ fn whose_handshake_takes_seconds_stays_once_it_is_through() {
     net.lose = Box::new(|_| false);
     net.run_until("the handshake", |net| net.clients[ben].is_connected());
     net.run(config().connect_timeout * 2);
-    assert!(leaves(&net, ben).is_empty());
-    assert_eq!(told_of(&net, ben, "ben").unwrap().state(), State::Active);
+    assert_in(&net, ben, ben, "ben");
 }
 
 /// What comes up then are the data channels of the connection to receive on, which everybody is offered.
@@ -106,8 +111,7 @@ fn who_publishes_nothing_and_receives_nothing_stays() {
     let anna = net.join("anna");
     net.run(config().connect_timeout * 2);
     assert_eq!(net.metric("trill_sfu_subscriptions"), 0);
-    assert!(leaves(&net, anna).is_empty());
-    assert_eq!(told_of(&net, ben, "anna").unwrap().state(), State::Active);
+    assert_in(&net, anna, ben, "anna");
 }
 
 /// LiveKit's clients, and ours, offer their data channels as soon as they are in.
@@ -120,6 +124,5 @@ fn so_does_who_may_not_subscribe_and_publishes_nothing() {
     let anna = net.join_with(deaf).unwrap();
     net.offer_channel(anna);
     net.run(config().connect_timeout * 2);
-    assert!(leaves(&net, anna).is_empty());
-    assert_eq!(told_of(&net, ben, "anna").unwrap().state(), State::Active);
+    assert_in(&net, anna, ben, "anna");
 }
