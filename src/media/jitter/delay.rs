@@ -32,8 +32,9 @@ pub(super) struct DelayEstimator {
     histogram: [f32; BUCKETS],
     /// Packets measured.
     seen: u32,
-    /// The latest last. It goes on when [`Self::broken`] is not set: there is another origin.
+    /// The latest last.
     swings: VecDeque<Swing>,
+    /// There is another origin since: the latest of them cannot go on.
     broken: bool,
     /// How much later than the fastest nearly all come.
     lateness: Duration,

@@ -97,3 +97,17 @@ fn red_that_cannot_be_read_is_counted_and_hostile_red_does_no_harm() {
         .collect();
     assert!(played(&pulls[100..]).len() > 150, "{}", played(&pulls).len());
 }
+
+#[test]
+fn what_a_server_recovered_and_passes_on_late_is_no_jitter() {
+    let start = Instant::now();
+    let mut received = sent(500, 1, start);
+    // Each 50th was lost on its way to the server, which takes it from the next one: so it comes with that one, and alone.
+    for n in (50..499).step_by(50) {
+        received[n] = packet(n as u64, received[n + 1].arrival);
+    }
+    let mut buffer = JitterBuffer::default();
+    received.into_iter().for_each(|received| buffer.insert(received));
+    let recovered = buffer.delay.target();
+    assert!(recovered < Duration::from_millis(20), "{recovered:?}");
+}
