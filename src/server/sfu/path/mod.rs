@@ -73,8 +73,6 @@ const GROWTH_NEAR: f64 = 1.05;
 const GROWTH_FAR: f64 = 1.32;
 const GROWTH_MOST: f64 = 2.0;
 const GROWTH_PAUSED: f64 = 1.1;
-const SLIGHT_QUEUE: Duration = Duration::from_millis(40);
-const SLIGHT_GROWTH: f64 = 0.05;
 /// A limit is not above so many times what is sent, and so much more, in bits a second; and it is over when it has stood there
 /// for some time.
 const UNUSED_FACTOR: f64 = 1.5;
@@ -322,10 +320,8 @@ impl Path {
 
     fn raise(&mut self, now: Instant, since: Duration, paused: bool) {
         let Some(limit) = &mut self.limit else { return };
-        // The way is filling up, or full. (With jitter it seems to be at times.)
-        if self.queue.standing() > SLIGHT_QUEUE
-            || (self.queue.latest() > SLIGHT_QUEUE && self.queue.growth() > SLIGHT_GROWTH)
-        {
+        // The way is filling up, or full.
+        if self.queue.is_suspected() {
             limit.growth = 1.0;
             return;
         }

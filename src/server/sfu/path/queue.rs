@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// usual is learnt of so many.
 const OF_LATE: usize = 5;
 const OF_LATE_STEADY: usize = 2;
-const STEADY: f64 = 0.015;
+const STEADY: f64 = 0.01;
 const USUAL_OF: usize = 80;
 const USUAL_MOST: Duration = Duration::from_millis(300);
 /// The shortest round trip of all is that of the last minute or two.
@@ -15,11 +15,19 @@ const SHORTEST_AGE: Duration = Duration::from_secs(60);
 /// Growth is seen over so many round trips.
 const GROWTH_OF: usize = 5;
 
-/// A queue so much longer than usual is one that we have made; and by so much more where what waits goes up and down by itself.
+/// Jitter is told from the last so many round trips, of which this share is more even than it says: a queue bends where it begins
+/// and ends and is even else, so that its bends are too few to count.
+const JITTER_OF: usize = 40;
+const JITTER_EVEN_SHARE: f64 = 0.4;
+const JITTER_LEAST: usize = 4;
+/// A queue so much longer than usual is one that we have made, and from so much on there may be one; with jitter, so many times
+/// that more, and no more than this.
 const THRESHOLD: Duration = Duration::from_millis(80);
-const THRESHOLD_BY_NOISE: f64 = 3.0;
-const THRESHOLD_NOISE_MOST: Duration = Duration::from_millis(80);
-const NOISE_SHARE: f64 = 0.03;
+const THRESHOLD_BY_JITTER: f64 = 3.0;
+const SLIGHT: Duration = Duration::from_millis(40);
+const SLIGHT_BY_JITTER: f64 = 1.0;
+const SLIGHT_GROWTH: f64 = 0.05;
+const BY_JITTER_MOST: f64 = 0.3;
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -30,10 +38,9 @@ pub(super) struct Queue {
     /// What was over the shortest.
     past: VecDeque<Duration>,
     usual: Duration,
-    /// By how much a round trip differs from what the two before it let expect, in seconds.
+    /// By how much the last ones differ from the mean of the two beside them, and what they mostly do, in seconds.
+    bends: VecDeque<f64>,
     jitter: f64,
-    /// By how much what waits all the time goes up and down from one look to the next, in seconds.
-    noise: f64,
     standing: Duration,
     latest: Duration,
 }
@@ -44,7 +51,7 @@ impl Queue {
         if let [.., (_, earlier), (_, before)] = *self.round_trips.make_contiguous() {
             // A queue that grows evenly is no jitter.
             let bend = round_trip.as_secs_f64() - 2.0 * before.as_secs_f64() + earlier.as_secs_f64();
-            self.jitter += (bend.abs() / 2.0 - self.jitter) * NOISE_SHARE;
+            self.bent(bend.abs() / 2.0);
         }
         self.round_trips.push_back((now, round_trip));
         if self.round_trips.len() > OF_LATE.max(GROWTH_OF) {
@@ -61,8 +68,6 @@ impl Queue {
         if self.past.len() == USUAL_OF {
             self.past.pop_front();
         }
-        let before = self.past.back().copied().unwrap_or(standing);
-        self.noise += (standing.abs_diff(before).as_secs_f64() - self.noise) * NOISE_SHARE;
         self.past.push_back(standing);
         let mut sorted: Vec<_> = self.past.iter().copied().collect();
         let tenth = sorted.len() / 10;
@@ -71,19 +76,36 @@ impl Queue {
         self.latest = (round_trip - shortest).saturating_sub(self.usual);
     }
 
-    /// More waits all the time than usual, and than by noise.
+    fn bent(&mut self, bend: f64) {
+        if self.bends.len() == JITTER_OF {
+            self.bends.pop_front();
+        }
+        self.bends.push_back(bend);
+        if self.bends.len() >= JITTER_LEAST {
+            let mut sorted: Vec<_> = self.bends.iter().copied().collect();
+            let at = (sorted.len() as f64 * JITTER_EVEN_SHARE) as usize;
+            self.jitter = *sorted.select_nth_unstable_by(at, f64::total_cmp).1;
+        }
+    }
+
+    /// More waits all the time than usual, and than by jitter.
     pub fn is_standing(&self) -> bool {
-        self.standing > THRESHOLD + Duration::from_secs_f64(self.noise * THRESHOLD_BY_NOISE).min(THRESHOLD_NOISE_MOST)
+        self.standing > THRESHOLD + self.by_jitter(THRESHOLD_BY_JITTER)
+    }
+
+    /// More may wait than usual: all the time, or the last time and it gets more.
+    pub fn is_suspected(&self) -> bool {
+        let slight = SLIGHT + self.by_jitter(SLIGHT_BY_JITTER);
+        self.standing > slight || self.latest > slight && self.growth() > SLIGHT_GROWTH
+    }
+
+    fn by_jitter(&self, times: f64) -> Duration {
+        Duration::from_secs_f64((self.jitter * times).min(BY_JITTER_MOST))
     }
 
     /// What waits all the time, over what is usual.
     pub fn standing(&self) -> Duration {
         self.standing
-    }
-
-    /// What waited the last time.
-    pub fn latest(&self) -> Duration {
-        self.latest
     }
 
     /// By how much waiting gets longer, as a share of the time, up to 0.9; less than 0 when it gets shorter. What comes out of a
@@ -107,7 +129,7 @@ mod tests {
         for (quarter, ms) in (1..).zip(round_trips) {
             queue.measured(start + Duration::from_millis(250) * quarter, Duration::from_millis(ms));
         }
-        (queue.standing().as_millis(), queue.latest().as_millis(), (queue.growth() * 100.0).round() as i64)
+        (queue.standing().as_millis(), queue.latest.as_millis(), (queue.growth() * 100.0).round() as i64)
     }
 
     #[test]

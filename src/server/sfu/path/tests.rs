@@ -25,6 +25,9 @@ struct Sim {
     in_burst: bool,
     rest: f64,
     jitter: Duration,
+    /// The standard deviation of packets' delay each way, which keep their order; and when the last ones come out.
+    jitter_in_order: Duration,
+    out: [Instant; 2],
     is_down: bool,
     queue: f64,
     /// When packets went into the queue and how long they wait; and how long the last one waited that came out.
@@ -55,6 +58,8 @@ impl Sim {
             in_burst: false,
             rest: 0.0,
             jitter: Duration::ZERO,
+            jitter_in_order: Duration::ZERO,
+            out: [start; 2],
             is_down: false,
             queue: 0.0,
             waiting: VecDeque::new(),
@@ -93,6 +98,10 @@ impl Sim {
         if self.steps.len() > 50 {
             self.steps.pop_front();
         }
+        // Packets of a step there, and one of feedback back.
+        let there = (sent / PACKET_BITS).ceil() as u32;
+        let in_order = self.in_order(0, there, self.now);
+        let back = self.in_order(1, 1, self.now + in_order);
         let passed = (self.now - self.start).as_millis();
         if passed.is_multiple_of(REPORT.as_millis()) {
             let (sent, lost) = self.steps.iter().fold((0.0, 0.0), |sum, step| (sum.0 + step.0, sum.1 + step.1));
@@ -101,10 +110,21 @@ impl Sim {
                 sent: (self.sent / 8.0) as u64,
                 // Of the last second nothing is reported yet when reports come later than that.
                 loss: (!self.is_down && BASE + self.waited < WINDOW).then_some((lost / sent) as f32),
-                round_trip: Some(BASE + self.waited + jitter),
+                round_trip: Some(BASE + self.waited + jitter + in_order + back),
             };
             self.path.reported(self.now, report, false);
         }
+    }
+
+    /// How much later than it would the last of so many packets comes out.
+    fn in_order(&mut self, way: usize, packets: u32, at: Instant) -> Duration {
+        for _ in 0..packets {
+            // The sum of twelve even dice is nearly a normal distribution.
+            let normal: f64 = (0..12).map(|_| self.random.random_range(0.0..1.0)).sum::<f64>() - 6.0;
+            let later = self.jitter_in_order.mul_f64(normal.max(0.0));
+            self.out[way] = self.out[way].max(at + later);
+        }
+        self.out[way].saturating_duration_since(at)
     }
 
     fn sent_by_chance(&mut self, sent: f64, burst: f64) -> f64 {
@@ -182,6 +202,52 @@ fn jitter_is_no_queue() {
     sim.jitter = Duration::from_millis(300);
     let (used, _) = sim.run(60);
     assert!(used > 0.8, "{used}");
+}
+
+#[test]
+fn jitter_in_order_is_no_queue() {
+    for jitter_ms in [30, 100] {
+        let used = |seed| {
+            let mut sim = Sim::new(200e3);
+            sim.random = SmallRng::seed_from_u64(seed);
+            sim.jitter_in_order = Duration::from_millis(jitter_ms);
+            // It begins with little, as calls do.
+            for _ in 0..8 {
+                sim.run(1);
+                sim.demand = (sim.demand * 1.3).min(1.5e6);
+            }
+            sim.demand = 1.5e6;
+            sim.run(30).0
+        };
+        let mut used: Vec<f64> = (0..40).map(used).collect();
+        used.sort_by(f64::total_cmp);
+        let mean = used.iter().sum::<f64>() / used.len() as f64;
+        println!("figure: {jitter_ms} ms of jitter in order: {mean:.2} used, third-worst {:.2} of 40", used[2]);
+        assert!(mean > 0.8, "{jitter_ms} ms: {mean:.2}");
+    }
+}
+
+#[test]
+fn a_queue_is_seen_through_jitter() {
+    let run = |seed| {
+        let mut sim = Sim::new(1.5e6);
+        sim.random = SmallRng::seed_from_u64(seed);
+        sim.jitter_in_order = Duration::from_millis(100);
+        sim.run(10);
+        // A queue of five seconds.
+        (sim.capacity, sim.longest_queue) = (400e3, 2e6);
+        sim.run(8);
+        sim.run(60)
+    };
+    let (used, mut longest): (Vec<f64>, Vec<Duration>) = (0..40).map(run).unzip();
+    longest.sort();
+    let mean = used.iter().sum::<f64>() / used.len() as f64;
+    println!(
+        "figure: 400 kbit/s, 100 ms of jitter: {mean:.2} used, queue {:?}, third-worst {:?}",
+        longest[20], longest[37]
+    );
+    assert!(mean > 0.75, "{mean:.2}");
+    assert!(longest[20] < Duration::from_millis(600) && longest[37] < Duration::from_millis(900), "{longest:?}");
 }
 
 #[test]
