@@ -281,6 +281,25 @@ fn a_burst_after_a_long_time_of_little_does_not_flood_the_link() {
     assert!(used > 0.85, "{used:.2} of the link");
 }
 
+/// An encoder takes less than it may for a while, and then all of it.
+#[test]
+fn what_was_not_used_does_not_flood_a_narrow_link_afterwards() {
+    for kbps in [300.0, 1000.0] {
+        let part = (kbps * 900.0) as u32 - AUDIO_BPS;
+        let wants = |second| if second >= 10 && second % 10 < 8 { part } else { u32::MAX };
+        let (mut queue, mut used) = (0.0, 0.0);
+        for seed in seed()..seed() + 10 {
+            let seen = call_from(seed, &format!("90 % of {kbps} kbit/s"), steady(link(kbps)), 40, wants, 0.0);
+            for all in [18_000, 28_000, 38_000] {
+                queue += seen.longest_queue(all, all + 2000) / 30.0;
+                used += seen.used(all, all + 2000, kbps) / 30.0;
+            }
+        }
+        println!("{kbps} kbit/s: a queue of {queue:.0} ms in the mean, {used:.2} used");
+        assert!(queue < 160.0 && used > 0.9, "{queue:.0} ms, {used:.2}");
+    }
+}
+
 #[test]
 fn a_computer_that_is_busy_now_and_then_is_not_taken_for_a_narrow_link() {
     // The source takes what it is set to only in part, as an encoder does that leaves out frames.

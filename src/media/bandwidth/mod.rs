@@ -39,7 +39,7 @@ const AFTER_DRAIN: f64 = 0.92;
 const GROWTH_START: f64 = 2.5;
 const GROWTH_FAR: f64 = 1.5;
 const GROWTH_NEAR: f64 = 1.04;
-/// Close to the capacity is from and to these parts of it; above, it is taken to have changed.
+/// Close to the capacity is from and to these parts of it; when more is sent, it is taken to have changed.
 const NEAR: std::ops::Range<f64> = 0.85..1.06;
 /// Beyond so many times the capacity that was seen, that is not so any more.
 const NARROW: f64 = 1.2;
@@ -217,12 +217,14 @@ impl BandwidthEstimator {
             self.target = self.target.max(AFTER_DRAIN * capacity);
             return;
         }
-        let growth = match self.capacity.map(|capacity| self.target / capacity) {
-            Some(part) if NEAR.contains(&part) => GROWTH_NEAR,
+        let sent = self.delivery.highest_bps() / (1.0 - self.loss.share()).max(0.3);
+        let growth = match self.capacity {
+            Some(capacity) if NEAR.contains(&(self.target / capacity)) => GROWTH_NEAR,
+            // Nobody has tried yet whether it has changed.
+            Some(capacity) if self.target > capacity && sent < NEAR.end * capacity => GROWTH_NEAR,
             _ if self.last_decrease.is_some() => GROWTH_FAR,
             _ => GROWTH_START,
         };
-        let sent = self.delivery.highest_bps() / (1.0 - self.loss.share()).max(0.3);
         let tried = UNTRIED_FACTOR * sent + UNTRIED_BPS;
         let grown = self.target * growth.powf(since.as_secs_f64());
         // What the app does not use is kept, and not increased.
