@@ -743,7 +743,8 @@ int32_t trill_login(trill_engine *engine,
 /**
  * Logs out: this device rings no more. Running sessions go on. Returns at once.
  *
- * done: called exactly once if 0 is returned, else not at all; may be NULL. What is not logged in is logged out.
+ * done: called exactly once if 0 is returned, else not at all; may be NULL. What is not logged in is logged out,
+ * and a login that is under way is called off.
  *
  * Status: TRILL_STATUS_INVALID_ARGUMENT, TRILL_STATUS_SHUT_DOWN, TRILL_STATUS_INTERNAL.
  * Any thread.

@@ -59,7 +59,8 @@ pub unsafe extern "C" fn trill_login(
 
 /// Logs out: this device rings no more. Running sessions go on. Returns at once.
 ///
-/// done: called exactly once if 0 is returned, else not at all; may be NULL. What is not logged in is logged out.
+/// done: called exactly once if 0 is returned, else not at all; may be NULL. What is not logged in is logged out,
+/// and a login that is under way is called off.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn trill_logout(
     engine: *mut trill_engine,

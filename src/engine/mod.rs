@@ -35,7 +35,7 @@ pub use session::{
 
 use self::delivery::EventThread;
 use self::session::{LEAVE_TIMEOUT, SessionHandle};
-use self::shared::{Login, Shared, on_ring_event};
+use self::shared::Shared;
 use crate::base::{Error, ErrorCode, Result, SessionId, TrackId};
 use crate::device::kept::DevicePolicy;
 use crate::processing::VoiceProcessing;
@@ -114,7 +114,8 @@ impl Engine {
     /// Logs in to a ringing server (`http`, `https`, `ws` or `wss` URL) with a user token. The engine keeps the login up
     /// until [`log_out`](Self::log_out); [`LoginEvent`]s tell how it stands.
     ///
-    /// Errors: `already_logged_in`, `invalid_argument` (the URL), `server_unreachable`, `tls_refused`, `token_*`.
+    /// Errors: `already_logged_in`, `invalid_argument` (the URL), `server_unreachable`, `tls_refused`, `token_*`, `cancelled` and
+    /// `not_logged_in` (it was ended meanwhile).
     pub fn log_in(&self, server: impl Into<String>, token: impl Into<String>) -> Completion<User> {
         let settings = RingSettings {
             call_waiting: self.shared.config.call_waiting,
@@ -122,33 +123,8 @@ impl Engine {
         };
         let shared = self.shared.clone();
         // At once, not when the task runs: a push that is handed over next finds a login under way.
-        let begun = {
-            let mut login = shared.login();
-            matches!(*login, Login::Out).then(|| *login = Login::Pending)
-        };
-        self.spawn(async move {
-            begun.ok_or(ErrorCode::AlreadyLoggedIn)?;
-            let engine = Arc::downgrade(&shared);
-            let connected = RingClient::connect(settings, move |event| on_ring_event(&engine, event)).await;
-            let result = {
-                let mut login = shared.login();
-                match connected {
-                    // The server may have ended the login already.
-                    Ok(_) if !matches!(*login, Login::Pending) => Err(ErrorCode::NotLoggedIn.into()),
-                    Ok(client) => {
-                        let user = client.user().clone();
-                        *login = Login::In(client);
-                        Ok(user)
-                    }
-                    Err(error) => {
-                        *login = Login::Out;
-                        Err(error)
-                    }
-                }
-            };
-            shared.login_decided.notify_waiters();
-            result
-        })
+        let begun = shared.begin_login();
+        self.spawn(async move { shared.log_in(begun?, settings).await })
     }
 
     /// Who is logged in.
@@ -157,14 +133,15 @@ impl Engine {
     }
 
     /// Logs out: this device rings no more. An ongoing call waits for the device to come back for as long as the server
-    /// allows. Running sessions go on. Never fails: what is not logged in is logged out.
+    /// allows. Running sessions go on. Never fails: what is not logged in is logged out, and a login that is under way is called off.
     pub fn log_out(&self) -> Completion<()> {
         let shared = self.shared.clone();
+        // As above: a login that is begun next is another one.
+        let login = shared.call_off_login();
         self.spawn(async move {
-            let client = shared.ring_client().ok();
-            if let Some(client) = client {
+            if let Some((attempt, client)) = login {
                 client.log_out().await;
-                *shared.login() = Login::Out;
+                shared.logged_out(attempt);
             }
             Ok(())
         })

@@ -99,7 +99,7 @@ enum Ask {
 }
 
 impl RingClient {
-    /// Logs in. Runs on the tokio runtime that it is called on.
+    /// Logs in. Runs on the tokio runtime that it is called on. Dropped before it is ready, it calls the login off.
     ///
     /// Errors: `invalid_argument` (the URL), `server_unreachable`, `tls_refused`, `timed_out`, every `token_*` code but
     /// `token_wrong_room`, `too_many_requests` (the user's devices), `server_unavailable`.
@@ -134,7 +134,10 @@ impl RingClient {
             over: false,
         };
         let task = tokio::spawn(task.run(from_handles)).abort_handle();
-        let user = first_login.await.map_err(|_| Error::from(ErrorCode::ShutDown))??;
+        let mut starting = Starting { task: task.clone(), decided: false };
+        let first_login = first_login.await;
+        starting.decided = true;
+        let user = first_login.map_err(|_| Error::from(ErrorCode::ShutDown))??;
         Ok(RingClient { shared: Arc::new(Shared { to_task, user, device, view, stopped, task }) })
     }
 
@@ -267,6 +270,20 @@ impl RingClient {
 
     fn view(&self) -> Calls {
         self.shared.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Stops the task of a login that nobody waits for any more: by itself it would log in yet, maybe in the place of the next one.
+struct Starting {
+    task: tokio::task::AbortHandle,
+    decided: bool,
+}
+
+impl Drop for Starting {
+    fn drop(&mut self) {
+        if !self.decided {
+            self.task.abort();
+        }
     }
 }
 

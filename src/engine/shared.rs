@@ -2,12 +2,12 @@
 
 use super::delivery::EventSender;
 use super::listeners::CallListeners;
-use super::ringing::{RingClient, RingEvent};
+use super::ringing::{RingClient, RingEvent, RingSettings};
 use super::session::{self, SessionHandle, SessionSettings, Told};
 use super::{EngineConfig, Event, LoginEvent};
-use crate::base::{ErrorCode, Result, SessionId};
-use crate::ringing::CallEventKind;
+use crate::base::{Error, ErrorCode, Result, SessionId};
 use crate::ringing::client::LoginState;
+use crate::ringing::{CallEventKind, User};
 use crate::session::SessionEvent;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,8 +21,10 @@ pub(super) struct Shared {
     pub events: EventSender,
     pub call_listeners: Arc<CallListeners>,
     login: Mutex<Login>,
-    /// Told when a login that was under way has succeeded or failed.
-    pub login_decided: Notify,
+    /// That of the next login.
+    next_attempt: AtomicU64,
+    /// Told when a login that was under way has succeeded or failed, or was called off.
+    login_decided: Notify,
     /// Told when a session that was starting is running, or is none.
     session_opened: Notify,
     sessions: Mutex<HashMap<SessionId, Slot>>,
@@ -30,12 +32,19 @@ pub(super) struct Shared {
     next_place: AtomicU64,
 }
 
-pub(super) enum Login {
+enum Login {
     Out,
-    /// A login is under way.
-    Pending,
-    In(RingClient),
+    /// A login is under way. `told`: the app has heard that it has come about, in the moment before it is [`Login::In`].
+    Pending {
+        attempt: Attempt,
+        told: bool,
+    },
+    In(Attempt, RingClient),
 }
+
+/// Tells a login from an earlier one, whose end may still be on its way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Attempt(u64);
 
 /// A session takes its place before it is joined, so that two starts of the same one cannot both succeed.
 struct Slot {
@@ -56,6 +65,7 @@ impl Shared {
             events,
             call_listeners,
             login: Mutex::new(Login::Out),
+            next_attempt: AtomicU64::new(0),
             login_decided: Notify::new(),
             session_opened: Notify::new(),
             sessions: Mutex::default(),
@@ -110,10 +120,89 @@ impl Shared {
         result
     }
 
+    /// Takes the place of the login that [`Self::log_in`] is to bring about. Errors: `already_logged_in`.
+    pub fn begin_login(&self) -> Result<Attempt> {
+        let mut login = self.login();
+        if !matches!(*login, Login::Out) {
+            return Err(ErrorCode::AlreadyLoggedIn.into());
+        }
+        let attempt = Attempt(self.next_attempt.fetch_add(1, Relaxed));
+        *login = Login::Pending { attempt, told: false };
+        Ok(attempt)
+    }
+
+    /// Its place is taken.
+    pub async fn log_in(self: Arc<Self>, attempt: Attempt, settings: RingSettings) -> Result<User> {
+        let engine = Arc::downgrade(&self);
+        let connected = tokio::select! {
+            biased;
+            connected = RingClient::connect(settings, move |event| on_ring_event(&engine, attempt, event)) => connected,
+            () = self.called_off(attempt) => Err(logged_out()),
+        };
+        let result = {
+            let mut login = self.login();
+            let pending = login.attempt() == Some(attempt);
+            match connected {
+                Ok(client) if pending => {
+                    let user = client.user().clone();
+                    *login = Login::In(attempt, client);
+                    Ok(user)
+                }
+                // The server or the app may have ended the login already.
+                Ok(_) => Err(ErrorCode::NotLoggedIn.into()),
+                Err(error) => {
+                    if pending {
+                        *login = Login::Out;
+                    }
+                    Err(error)
+                }
+            }
+        };
+        self.login_decided.notify_waiters();
+        result
+    }
+
+    /// Calls a login off that is under way; gives the one that there is, for [`Self::logged_out`].
+    pub fn call_off_login(&self) -> Option<(Attempt, RingClient)> {
+        let mut login = self.login();
+        match &*login {
+            Login::Out => return None,
+            Login::In(attempt, client) => return Some((*attempt, client.clone())),
+            Login::Pending { told: true, .. } => {
+                self.events.send(Event::Login(LoginEvent::LoggedOut { error: logged_out() }));
+            }
+            Login::Pending { told: false, .. } => {}
+        }
+        *login = Login::Out;
+        drop(login);
+        self.login_decided.notify_waiters();
+        None
+    }
+
+    /// That login is over. One that has begun since is not touched.
+    pub fn logged_out(&self, attempt: Attempt) {
+        let mut login = self.login();
+        if login.attempt() == Some(attempt) {
+            *login = Login::Out;
+        }
+    }
+
+    async fn called_off(&self, attempt: Attempt) {
+        loop {
+            let mut decided = std::pin::pin!(self.login_decided.notified());
+            // From here on no word is missed.
+            decided.as_mut().enable();
+            if self.login().attempt() != Some(attempt) {
+                return;
+            }
+            decided.await;
+        }
+    }
+
     pub fn ring_client(&self) -> Result<RingClient> {
         match &*self.login() {
-            Login::In(client) => Ok(client.clone()),
-            Login::Out | Login::Pending => Err(ErrorCode::NotLoggedIn.into()),
+            Login::In(_, client) => Ok(client.clone()),
+            Login::Out | Login::Pending { .. } => Err(ErrorCode::NotLoggedIn.into()),
         }
     }
 
@@ -124,9 +213,9 @@ impl Shared {
             // From here on no word is missed.
             decided.as_mut().enable();
             match &*self.login() {
-                Login::In(client) => return Ok(client.clone()),
+                Login::In(_, client) => return Ok(client.clone()),
                 Login::Out => return Err(ErrorCode::NotLoggedIn.into()),
-                Login::Pending => {}
+                Login::Pending { .. } => {}
             }
             decided.await;
         }
@@ -165,16 +254,25 @@ impl Shared {
         let sessions = std::mem::take(&mut *self.sessions());
         let running = sessions.into_values().filter_map(|slot| slot.running);
         let leaving = running.map(|handle| async move { handle.leave().await.ok() });
-        let client = std::mem::replace(&mut *self.login(), Login::Out);
+        let client = {
+            let mut login = self.login();
+            match &*login {
+                Login::In(_, client) => Some(client.clone()),
+                Login::Out | Login::Pending { .. } => {
+                    *login = Login::Out;
+                    None
+                }
+            }
+        };
         let log_out = async {
-            if let Login::In(client) = client {
+            if let Some(client) = client {
                 client.log_out().await;
             }
         };
         futures_util::future::join(futures_util::future::join_all(leaving), log_out).await;
     }
 
-    pub fn login(&self) -> MutexGuard<'_, Login> {
+    fn login(&self) -> MutexGuard<'_, Login> {
         self.login.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -183,8 +281,27 @@ impl Shared {
     }
 }
 
-pub(super) fn on_ring_event(engine: &Weak<Shared>, event: RingEvent) {
+impl Login {
+    /// Which one it is, under way or there.
+    fn attempt(&self) -> Option<Attempt> {
+        match self {
+            Self::Out => None,
+            Self::Pending { attempt, .. } | Self::In(attempt, _) => Some(*attempt),
+        }
+    }
+}
+
+fn logged_out() -> Error {
+    Error::new(ErrorCode::Cancelled, "logged out")
+}
+
+fn on_ring_event(engine: &Weak<Shared>, attempt: Attempt, event: RingEvent) {
     let Some(shared) = engine.upgrade() else { return };
+    // Held while it is told: nothing of a login comes after its end.
+    let mut login = shared.login();
+    if login.attempt() != Some(attempt) {
+        return;
+    }
     match event {
         RingEvent::Call(event) => {
             // A call that is over takes its session along: no microphone stays open after the other has hung up. So
@@ -197,10 +314,15 @@ pub(super) fn on_ring_event(engine: &Weak<Shared>, event: RingEvent) {
             shared.events.send(Event::Call(event));
         }
         RingEvent::Login(state) => shared.events.send(Event::Login(match state {
-            LoginState::LoggedIn(user) => LoginEvent::LoggedIn { user },
+            LoginState::LoggedIn(user) => {
+                if let Login::Pending { told, .. } = &mut *login {
+                    *told = true;
+                }
+                LoginEvent::LoggedIn { user }
+            }
             LoginState::Reconnecting(error) => LoginEvent::Reconnecting { error },
             LoginState::LoggedOut(error) => {
-                *shared.login() = Login::Out;
+                *login = Login::Out;
                 LoginEvent::LoggedOut { error }
             }
         })),

@@ -2,8 +2,13 @@
 
 use super::*;
 use crate::base::DeviceId;
+use std::io::Read;
+use std::net::TcpListener;
 use std::sync::mpsc;
 use std::time::Instant;
+use tokio_tungstenite::tungstenite::{self, Message};
+
+const LONG: Duration = Duration::from_secs(5);
 
 fn session() -> SessionId {
     SessionId::new("s").unwrap()
@@ -37,11 +42,69 @@ fn a_failed_login_and_a_failed_start_leave_room_for_the_next() {
     }
 }
 
+/// Welcomes everybody, and hears them out. It ends with the test's process.
+fn welcoming_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(|stream| stream.ok()) {
+            std::thread::spawn(move || {
+                let Ok(mut socket) = tungstenite::accept(stream) else { return };
+                let welcome =
+                    r#"{"type":"welcome","version":1,"user":{"uid":"a"},"time":0,"pingIntervalMs":60000,"calls":[]}"#;
+                if socket.read().is_ok() && socket.send(Message::text(welcome)).is_ok() {
+                    while socket.read().is_ok() {}
+                }
+            });
+        }
+    });
+    url
+}
+
+#[test]
+fn a_login_that_begins_when_the_last_one_is_told_to_be_over_is_not_touched_by_the_end_of_that() {
+    let (engine, events) = Engine::with_queue(EngineConfig::default()).unwrap();
+    let url = welcoming_server();
+    engine.log_in(&url, "token").wait().unwrap();
+    for _ in 0..50 {
+        let logged_out = engine.log_out();
+        let began = Instant::now();
+        // Without sleep, as who wakes up comes too late to be in its way.
+        while !matches!(events.next(Duration::ZERO), Ok(Event::Login(LoginEvent::LoggedOut { .. }))) {
+            assert!(began.elapsed() < LONG, "the logout is not told");
+        }
+        let logged_in = engine.log_in(&url, "token");
+        assert_eq!(logged_out.wait(), Ok(()));
+        logged_in.wait().unwrap();
+        assert!(engine.logged_in_user().is_some());
+    }
+}
+
+#[test]
+fn a_login_that_is_under_way_is_called_off_by_a_logout() {
+    let (engine, events) = Engine::with_queue(EngineConfig::default()).unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let login = engine.log_in(format!("ws://{}", silent.local_addr().unwrap()), "token");
+    let (mut connection, _) = silent.accept().unwrap();
+    let began = Instant::now();
+    assert_eq!(engine.log_out().wait(), Ok(()));
+    // Another one has its place at once.
+    engine.log_in(welcoming_server(), "token").wait().unwrap();
+    assert_eq!(login.wait().unwrap_err().code(), ErrorCode::Cancelled);
+    // It would take 10 s to give up.
+    assert!(began.elapsed() < LONG, "{:?}", began.elapsed());
+    connection.set_read_timeout(Some(LONG)).unwrap();
+    connection.read_to_end(&mut Vec::new()).expect("its connection is closed");
+    assert!(engine.logged_in_user().is_some());
+    assert!(matches!(events.next(LONG), Ok(Event::Login(LoginEvent::LoggedIn { .. }))));
+    assert_eq!(events.next(Duration::ZERO).unwrap_err(), NoEvent::TimedOut);
+}
+
 #[test]
 fn a_session_that_is_starting_can_be_ended() {
     let (engine, _events) = Engine::with_queue(EngineConfig::default()).unwrap();
     // It takes connections and says nothing.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}", silent.local_addr().unwrap());
     let started = engine.start_session(&session(), url, "token", SessionSettings::default());
     assert_eq!(engine.end_session(&session()).wait(), Ok(()));
@@ -52,7 +115,7 @@ fn a_session_that_is_starting_can_be_ended() {
 #[test]
 fn an_end_is_that_of_the_session_there_was_not_of_the_next_with_its_id() {
     let (engine, _events) = Engine::with_queue(EngineConfig::default()).unwrap();
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("ws://{}", silent.local_addr().unwrap());
     for _ in 0..20 {
         let nothing = engine.end_session(&session());
@@ -84,7 +147,7 @@ fn an_engine_is_a_new_device_unless_told_otherwise() {
 fn shutting_down_ends_the_queue_and_fails_what_is_under_way() {
     let (engine, events) = Engine::with_queue(EngineConfig::default()).unwrap();
     // Nobody answers there: a port of ours that accepts connections and stays silent.
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let login = engine.log_in(format!("http://{}", silent.local_addr().unwrap()), "t");
     let (_held, _) = silent.accept().unwrap();
     let before = Instant::now();
