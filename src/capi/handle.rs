@@ -176,9 +176,20 @@ impl Handle {
     /// Tells the app of an event: the one function for all, then what is for this kind.
     pub fn dispatch(&self, told: &Owned<trill_event>, event: &Event) {
         self.callback(|| {
+            // Its place is free before anybody is told of its end: in each of these functions the app may start the next one of that id.
+            let ended = match event {
+                Event::Session { session, event: SessionEvent::Ended { .. } } => lock(&self.sessions).remove(session),
+                _ => None,
+            };
             self.callbacks.event(told.as_ptr());
             match event {
                 Event::Call(_) => self.listeners.each(|listener| listener.tell(told.get())),
+                Event::Session { event: SessionEvent::Ended { .. }, .. } => {
+                    if let Some(session) = ended {
+                        session.tell(told.get());
+                        session.close();
+                    }
+                }
                 Event::Session { session, event } => self.tell_session(session, event, told.get()),
                 Event::Statistics { session, .. } => {
                     let session = lock(&self.sessions).get(session).cloned();
@@ -200,13 +211,7 @@ impl Handle {
                 completion.then(drop);
             }
         }
-        if !matches!(event, SessionEvent::Ended { .. }) {
-            return session.tell(told);
-        }
-        // Its place is free by then: the app may start the next one of that id in there.
-        self.free_place(id, &session);
         session.tell(told);
-        session.close();
     }
 
     /// No callback of that session begins after this.

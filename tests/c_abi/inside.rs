@@ -160,6 +160,14 @@ fn who_is_left_alone_for_as_long_as_the_settings_say_is_out_with_that_reason() {
 }
 
 #[test]
+fn the_next_session_of_an_id_can_begin_in_each_function_that_is_told_of_the_end_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = compile(folder.path(), "again.c", &["-fsanitize=address,undefined", "-fno-sanitize-recover"]);
+    let output = run(&mut Command::new(program));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "again\n");
+}
+
+#[test]
 fn silence_is_left_out_when_the_settings_ask_for_it_and_never_of_an_older_program() {
     let (folder, host) = (tempfile::tempdir().unwrap(), Host::start());
     let program = compile(folder.path(), "silence.c", &["-fsanitize=address,undefined", "-fno-sanitize-recover"]);
