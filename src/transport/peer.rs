@@ -114,6 +114,10 @@ struct Shared {
     controls: Mutex<Vec<Arc<SendControl>>>,
     negotiated: Arc<Negotiated>,
     remote_tracks: RemoteTracks,
+    /// By us.
+    closed: AtomicBool,
+    #[cfg(test)]
+    faulty: AtomicBool,
 }
 
 impl PeerConnection {
@@ -130,6 +134,9 @@ impl PeerConnection {
             controls: Mutex::default(),
             negotiated: Arc::default(),
             remote_tracks: config.remote_tracks,
+            closed: AtomicBool::new(false),
+            #[cfg(test)]
+            faulty: AtomicBool::new(false),
         });
         if config.side == Side::Subscriber {
             shared.remote_tracks.forget_remotes();
@@ -153,7 +160,7 @@ impl PeerConnection {
             .with_media_engine(engine)
             .with_interceptor_registry(registry)
             .with_setting_engine(settings)
-            .with_runtime(Arc::new(MediaRuntime(runtime)))
+            .with_runtime(Arc::new(MediaRuntime::new(runtime, Driven(shared.clone()))))
             .with_handler(Arc::new(Handler(shared.clone())))
             .with_udp_addrs(config.addresses)
             .with_data_channel_send_buffer_limit(DATA_BUFFER)
@@ -292,6 +299,7 @@ impl PeerConnection {
 
     /// At most a second, with whatever network. Nothing is heard of it afterwards but what was on its way.
     pub async fn close(&self) {
+        self.shared.closed.store(true, Relaxed);
         lock(&self.sending).clear();
         lock(&self.channels).clear();
         match tokio::time::timeout(CLOSE_TIMEOUT, self.connection.close()).await {
@@ -299,6 +307,12 @@ impl PeerConnection {
             Ok(Err(error)) => tracing::debug!(%error, side = ?self.side, "closing a peer connection"),
             Err(_) => tracing::warn!(side = ?self.side, "a peer connection did not close in time"),
         }
+    }
+
+    /// A bug, where the connection is driven, with its next change of state.
+    #[cfg(test)]
+    pub(super) fn plant_panic(&self) {
+        self.shared.faulty.store(true, Relaxed);
     }
 
     async fn open_channels(&self) -> Result<()> {
@@ -349,6 +363,19 @@ impl Shared {
     }
 }
 
+/// Goes with the task that drives the connection, and tells that nobody does any more. The crate itself tells nobody: what it is asked
+/// would be answered, and nothing sent or received.
+struct Driven(Arc<Shared>);
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        if !self.0.closed.load(Relaxed) {
+            self.0.connected.store(false, Relaxed);
+            self.0.tell(PeerEvent::Failed(internal("it is not driven any more")));
+        }
+    }
+}
+
 /// The crate calls it on its own event loop: nothing here waits.
 struct Handler(Arc<Shared>);
 
@@ -368,6 +395,8 @@ impl PeerConnectionEventHandler for Handler {
     }
 
     async fn on_connection_state_change(&self, state: RTCPeerConnectionState) {
+        #[cfg(test)]
+        assert!(!self.0.faulty.load(Relaxed), "a bug, for a test");
         let state = match state {
             RTCPeerConnectionState::Connecting => ConnectionState::Connecting,
             RTCPeerConnectionState::Connected => ConnectionState::Connected,

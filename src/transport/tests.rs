@@ -1,7 +1,7 @@
 //! Two peer connections over real sockets on loopback: one publishes, one subscribes.
 
 use super::*;
-use crate::base::TrackId;
+use crate::base::{ErrorCode, TrackId};
 use crate::media::control::SendControl;
 use crate::media::rtp::{AudioLevel, RtpPacket};
 use crate::session::{ConnectionState, PeerEvent, Side, TrackKind};
@@ -232,6 +232,34 @@ async fn closing_with_nobody_at_the_other_end_is_bounded() {
     let start = Instant::now();
     pair.close().await;
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_nobody_drives_any_more_is_told_to_have_failed_and_one_that_was_closed_is_not() {
+    let mut pair = Pair::open().await;
+    pair.negotiate().await;
+    pair.publisher.plant_panic();
+    let failed = async {
+        loop {
+            let notice = pair.control.recv().await.unwrap();
+            match notice.event {
+                PeerEvent::Failed(error) => return (notice.side, error),
+                // To one that is gone they are of no use.
+                PeerEvent::Candidate { init } if notice.side == Side::Publisher => {
+                    pair.subscriber.add_candidate(&init).await.unwrap();
+                }
+                PeerEvent::Candidate { init } => drop(pair.publisher.add_candidate(&init).await),
+                _ => {}
+            }
+        }
+    };
+    let (side, error) = tokio::time::timeout(PATIENCE, failed).await.expect("told in time");
+    assert_eq!((side, error.code()), (Side::Publisher, ErrorCode::Internal));
+    pair.publisher.close().await;
+    pair.subscriber.close().await;
+    while let Ok(notice) = pair.control.try_recv() {
+        assert!(!matches!(notice.event, PeerEvent::Failed(_)), "{notice:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

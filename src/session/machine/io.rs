@@ -63,7 +63,7 @@ pub enum PeerEvent {
         reliable: bool,
         payload: Bytes,
     },
-    /// A command to that peer connection failed: it is of no more use.
+    /// A command to that peer connection failed, or it has ended by itself: it is of no more use.
     Failed(Error),
 }
 

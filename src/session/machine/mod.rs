@@ -234,7 +234,7 @@ impl SessionMachine {
                 match self.phase {
                     // It never worked, and that is not the network's fault.
                     Phase::Active { media_deadline: Some(_) } => self.end(SessionEndReason::JoinFailed, Some(error)),
-                    _ => self.peer_lost(now),
+                    _ => self.replace_peers(now),
                 }
             }
         }

@@ -131,6 +131,15 @@ impl SessionMachine {
         }
     }
 
+    /// A peer connection is of no more use: to resume would be to go on with it.
+    pub(super) fn replace_peers(&mut self, now: Instant) {
+        match &self.phase {
+            // That is going on already; what fails once more is tried again later.
+            Phase::Recovering(recovery) if recovery.rejoin => self.recovery_peer_lost(now),
+            _ => self.recover_by_rejoining(now),
+        }
+    }
+
     /// The server takes our presence up again.
     pub(super) fn resumed(&mut self, now: Instant, answer: proto::ReconnectResponse) {
         let Phase::Recovering(recovery) = &mut self.phase else { return };

@@ -2,6 +2,7 @@
 
 mod alone;
 mod layers;
+mod peer_failed;
 
 use super::*;
 use crate::base::ParticipantIdentity;
