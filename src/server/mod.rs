@@ -95,10 +95,11 @@ impl Server {
         };
         let (stop, stopped) = watch::channel(false);
         let router = http::router(api, sfu.router());
+        let (header_timeout, write_timeout) = (config.limits.header_timeout, config.limits.write_timeout);
         let mut tasks = vec![
             tokio::spawn(driver.run(rooms::Rooms(sfu.clone()))),
             tokio::spawn(rooms::report(sfu.events(), ringing.clone())),
-            tokio::spawn(http::serve(listener, router, config.limits.header_timeout, stopped.clone())),
+            tokio::spawn(http::serve(listener, router, header_timeout, write_timeout, stopped.clone())),
         ];
         if let Some(keep) = config.log.retention() {
             tasks.push(tokio::spawn(retention::run(store.clone(), keep, stop.subscribe())));

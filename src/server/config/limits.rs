@@ -39,7 +39,7 @@ pub struct LimitConfig {
     /// How long a request may take, its body included. Default 30.
     #[serde(with = "seconds")]
     pub request_timeout: Duration,
-    /// How long a device may take nothing of what is sent to it before it is dropped. Default 10.
+    /// How long a device, or another client over HTTP, may take nothing of what is sent to it before it is dropped. Default 10.
     #[serde(with = "seconds")]
     pub write_timeout: Duration,
 }

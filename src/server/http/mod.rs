@@ -1,6 +1,6 @@
 //! The HTTP side: the WebSocket's door, REST for users, groups and calls, health and metrics.
 //!
-//! - `serve`, `address`: connections, and where they come from.
+//! - `serve`, `patient`, `address`: connections, and where they come from.
 //! - `input`, `error`: what every handler takes and refuses. `carried_out`: what it finishes though its client hangs up.
 //! - `calls`, `users`, `groups` (with `profile`, `pages`): the REST API. `openapi` describes it.
 
@@ -12,6 +12,7 @@ mod groups;
 mod input;
 mod openapi;
 mod pages;
+mod patient;
 mod profile;
 mod serve;
 mod users;
