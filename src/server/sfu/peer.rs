@@ -60,6 +60,10 @@ const PACER_STEP: Duration = Duration::from_micros(10);
 /// After each packet, str0m's pacer waits for time to move by this much before it gives the next.
 const NEXT_PACKET: Duration = Duration::from_micros(1);
 
+/// How often a connection that is down gets its time to come up anew, as signalling has come back. Without a limit, who comes back
+/// again and again and never connects would hold its place for ever.
+const MAX_EXPECTED_AGAIN: u8 = 3;
+
 /// After so many timers in a row that led to nothing, and were due again at once, time has to pass.
 const MAX_IDLE: usize = 4;
 const IDLE_WAIT: Duration = Duration::from_millis(1);
@@ -115,6 +119,8 @@ pub(super) struct Peer {
     unsettled: u8,
     /// Since when it should be connected and is not.
     down_since: Option<Instant>,
+    /// How often its time was given anew since it was up last.
+    expected_again: u8,
     /// What the estimator was told last.
     wanted_bitrate: (u64, u64),
     /// It is in the room's list of connections to drain.
@@ -176,6 +182,7 @@ impl Peer {
             latest: now,
             unsettled: 0,
             down_since: None,
+            expected_again: 0,
             wanted_bitrate: (0, 0),
             queued: false,
             written: false,
@@ -230,9 +237,12 @@ impl Peer {
         }
     }
 
-    /// It has time again to come up: signalling has come back.
+    /// It has time again to come up, a few times: signalling has come back.
     pub fn expect_again(&mut self, now: Instant) {
-        self.down_since = self.down_since.map(|_| now);
+        if self.down_since.is_some() && self.expected_again < MAX_EXPECTED_AGAIN {
+            self.expected_again += 1;
+            self.down_since = Some(now);
+        }
     }
 
     /// It has been down for longer than that.
@@ -397,15 +407,21 @@ impl Peer {
         match event {
             Event::Connected => {
                 self.connected_once = true;
-                self.down_since = self.down_since.filter(|_| !self.ice_connected);
+                if self.ice_connected {
+                    self.came_up();
+                }
             }
             Event::IceConnectionStateChange(state) => {
                 self.ice_connected = matches!(state, IceConnectionState::Connected | IceConnectionState::Completed);
                 // The first time it is not up before there are keys: who answers pings alone does not hold its place for ever.
-                let is_up = self.ice_connected && self.connected_once;
                 // And a connection that never was is missed only when it is expected: nobody may mean to use it.
-                let missed = self.down_since.or(self.connected_once.then_some(now));
-                self.down_since = if is_up { None } else { missed };
+                match (self.ice_connected, self.connected_once) {
+                    (true, true) => self.came_up(),
+                    (false, true) => {
+                        self.down_since.get_or_insert(now);
+                    }
+                    (_, false) => {}
+                }
             }
             Event::ChannelOpen(id, label) => match label.as_str() {
                 "_reliable" => self.reliable = Some(*id),
@@ -419,6 +435,10 @@ impl Peer {
             Event::ChannelBufferedAmountLow(_) => self.flush_backlog(),
             _ => {}
         }
+    }
+
+    fn came_up(&mut self) {
+        (self.down_since, self.expected_again) = (None, 0);
     }
 
     /// Which data channel that is.

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::io::Interest;
 use tokio::sync::mpsc;
 
@@ -28,6 +28,11 @@ const MAX_RUN: usize = 65_000;
 
 /// Datagrams taken from the kernel at once.
 const BATCH: usize = if BATCH_SIZE < 16 { BATCH_SIZE } else { 16 };
+
+/// After so many failures to receive in a row, which an ICMP error here and there does not make, each is followed by a pause: a socket
+/// that is broken for good would take a processor for itself.
+const FAILURES: u32 = 16;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A datagram on its way to its room.
 pub(super) struct Datagram {
@@ -172,6 +177,7 @@ impl MediaSocket {
         let mut storage = vec![0u8; BATCH * BUFFER];
         let mut metas = [RecvMeta::default(); BATCH];
         let mut slab = BytesMut::new();
+        let mut failures: u32 = 0;
         loop {
             let take = || {
                 let mut slices = storage.chunks_mut(BUFFER).map(IoSliceMut::new);
@@ -191,9 +197,17 @@ impl MediaSocket {
                 // An ICMP error of an earlier send, on some systems: nothing of ours.
                 Err(error) => {
                     tracing::debug!(%error, "receiving media failed");
+                    failures = failures.saturating_add(1);
+                    if failures >= FAILURES {
+                        if failures.is_power_of_two() {
+                            tracing::error!(%error, failures, "no media can be received");
+                        }
+                        tokio::time::sleep(PAUSE).await;
+                    }
                     continue;
                 }
             };
+            failures = 0;
             let at = Instant::now();
             for (meta, buffer) in metas.iter().zip(storage.chunks(BUFFER)).take(filled) {
                 let joined = buffer.get(..meta.len).unwrap_or_default();
@@ -414,6 +428,30 @@ mod tests {
         }
         let out = metrics.packets_out_total.load(std::sync::atomic::Ordering::Relaxed);
         assert_eq!(out, 9, "each is counted");
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_socket_that_only_fails_does_not_keep_a_processor_busy() {
+        use std::io::Write;
+        let key = crate::identity::ApiKey::new("key", "a secret of the socket tests, 32+ bytes").unwrap();
+        let config = SfuConfig::new("127.0.0.1:0".parse().unwrap(), crate::identity::KeyRing::new(key));
+        let mut socket = MediaSocket::bind(&config, Arc::default()).unwrap();
+        // A pipe with something in it: always ready, and no datagram can be received from it.
+        let (reader, mut writer) = io::pipe().unwrap();
+        writer.write_all(b"x").unwrap();
+        socket.socket = polled(std::os::fd::OwnedFd::from(reader).into()).unwrap();
+        let routes = Routes::default();
+        let mut receiving = std::pin::pin!(socket.receive(&routes));
+        let began = Instant::now();
+        let mut rests = 0;
+        std::future::poll_fn(|cx| {
+            assert!(receiving.as_mut().poll(cx).is_pending());
+            rests += 1;
+            if rests > 5 { std::task::Poll::Ready(()) } else { std::task::Poll::Pending }
+        })
+        .await;
+        assert!(began.elapsed() >= PAUSE * 3, "it has tried for the fifth time after {:?}", began.elapsed());
     }
 
     #[test]

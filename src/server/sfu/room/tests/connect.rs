@@ -101,6 +101,23 @@ fn whose_handshake_takes_seconds_stays_once_it_is_through() {
     assert_in(&net, ben, ben, "ben");
 }
 
+#[test]
+fn who_comes_back_over_signalling_has_its_time_again_and_not_for_ever() {
+    let patience = SECOND * 2;
+    let mut net = Net::with(SfuConfig { connect_timeout: patience, ..config() });
+    net.lose = Box::new(is_dtls);
+    let ben = net.join("ben");
+    for _ in 0..3 {
+        net.run(patience / 2);
+        net.resume(ben, "ben").unwrap();
+    }
+    net.run(patience / 2);
+    assert!(leaves(&net, ben).is_empty(), "it has had twice the time of one who does not come back");
+    net.resume(ben, "ben").unwrap();
+    net.run(patience * 3 / 4);
+    assert_put_out(&net, ben, DisconnectReason::JoinFailure);
+}
+
 /// What comes up then are the data channels of the connection to receive on, which everybody is offered.
 #[test]
 fn who_publishes_nothing_and_receives_nothing_stays() {
