@@ -57,6 +57,8 @@ pub(super) struct Driver {
     metrics: Arc<Metrics>,
     webhooks: Option<Webhooks>,
     outboxes: HashMap<ConnectionId, mpsc::Sender<Outgoing>>,
+    /// Connections of which nobody takes the messages any more: their task has ended, and maybe without a word.
+    gone: Vec<ConnectionId>,
     /// What no device asked for, of a batch that the store refused.
     held: Vec<Input>,
     /// After a failure of the store: when to try again.
@@ -187,8 +189,19 @@ impl Driver {
         let (to_task, from_handles) = mpsc::channel(QUEUE);
         let next_connection = Arc::new(AtomicU64::new(1));
         let handle = Ringing { to_task, store: store.clone(), next_connection };
-        let outboxes = HashMap::new();
-        Ok((handle, Self { from_handles, service, clock, store, metrics, webhooks, outboxes, held, retry_at: None }))
+        let driver = Self {
+            from_handles,
+            service,
+            clock,
+            store,
+            metrics,
+            webhooks,
+            outboxes: HashMap::new(),
+            gone: Vec::new(),
+            held,
+            retry_at: None,
+        };
+        Ok((handle, driver))
     }
 
     /// Runs until [`Ringing::stop`]. `rooms` is told who is to be out of which.
@@ -233,6 +246,13 @@ impl Driver {
             self.persist(facts, rooms).await;
         } else {
             self.hold(facts);
+            self.persist(Vec::new(), rooms).await;
+        }
+        while !self.gone.is_empty() {
+            let now = self.clock.now();
+            for connection in std::mem::take(&mut self.gone) {
+                self.service.handle(now, Input::Disconnected { connection });
+            }
             self.persist(Vec::new(), rooms).await;
         }
         for (session, identity, reply) in questions {
@@ -344,10 +364,12 @@ impl Driver {
 
     fn deliver(&mut self, connection: ConnectionId, outgoing: Outgoing) {
         let Some(outbox) = self.outboxes.get(&connection) else { return };
-        if let Err(mpsc::error::TrySendError::Full(_)) = outbox.try_send(outgoing) {
+        let Err(lost) = outbox.try_send(outgoing) else { return };
+        self.outboxes.remove(&connection);
+        match lost {
             // Its task sees the end of its receiver, and closes the connection.
-            self.metrics.slow_reader();
-            self.outboxes.remove(&connection);
+            mpsc::error::TrySendError::Full(_) => self.metrics.slow_reader(),
+            mpsc::error::TrySendError::Closed(_) => self.gone.push(connection),
         }
     }
 
@@ -415,4 +437,43 @@ impl Clock {
 
 fn stopped() -> Error {
     Error::new(ErrorCode::ServerUnavailable, "the server is being stopped; try again later")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ringing::wire::SessionRef;
+    use crate::server::{ApiKeyConfig, LimitConfig, Server, ServerConfig};
+
+    #[tokio::test]
+    async fn a_device_whose_connection_ended_without_a_word_is_gone_when_it_is_to_be_told_something() {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = "a secret of the ringing tests, of 32 bytes and more".into();
+        let server = Server::start(ServerConfig {
+            http: "127.0.0.1:0".parse().unwrap(),
+            udp: "127.0.0.1:0".parse().unwrap(),
+            api_keys: vec![ApiKeyConfig { id: "key".into(), secret }],
+            database: folder.path().join("calls.db").to_str().unwrap().into(),
+            limits: LimitConfig { devices_per_user: 1, ..LimitConfig::default() },
+            ..ServerConfig::default()
+        })
+        .await
+        .unwrap();
+        let (session_id, identity) = (SessionId::new("none").unwrap(), ParticipantIdentity::new("bob").unwrap());
+        let connect = async |device: &str| {
+            let (user, device) = (User::new("bob".parse().unwrap()), DeviceId::new(device).unwrap());
+            server.ringing.connect(user, device, false).await.unwrap()
+        };
+        let (old, messages) = connect("old").await;
+        drop(messages);
+        let command = Command::Accept(SessionRef { session_id: session_id.clone() });
+        server.ringing.command(old, RequestId::new("1").unwrap(), command).await.unwrap();
+        // It is answered after all that came before it.
+        server.ringing.may_join(&session_id, &identity).await.unwrap();
+        let (_, mut messages) = connect("new").await;
+        let first = tokio::time::timeout(Duration::from_secs(10), messages.recv()).await.expect("a word in time");
+        let welcomed = matches!(&first, Some(Outgoing::Message(word)) if matches!(**word, ServerMessage::Welcome(_)));
+        assert!(welcomed, "as if the old one were there: {first:?}");
+        server.shutdown().await;
+    }
 }

@@ -78,9 +78,10 @@ async fn log_in(api: &Api, hello: Hello) -> Result<Login> {
     let (uid, device) = (user.uid.clone(), hello.device_id);
     let (connection, from_ringing) = api.ringing.connect(user, device.clone(), hello.call_waiting).await?;
     // The owner may have removed the user between the two: then ringing was told before it knew of this device.
-    if api.store.is_removed(&uid).await? {
+    let removed = api.store.is_removed(&uid).await;
+    if !matches!(removed, Ok(false)) {
         api.ringing.disconnect(connection).await;
-        return Err(ErrorCode::UserRemoved.into());
+        return Err(removed.err().unwrap_or_else(|| ErrorCode::UserRemoved.into()));
     }
     tracing::info!(?connection, %uid, %device, "logged in");
     Ok(Login { connection, uid, device, until, from_ringing })
