@@ -32,6 +32,7 @@ pub use y4m::{Y4mSink, Y4mSource};
 
 use crate::base::{Error, ErrorCode, Result};
 use crate::media::frame::{AudioFrame, VideoFrame};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -239,7 +240,63 @@ impl VideoOutput {
     }
 }
 
+/// To read from. `supported`: what can be read. Errors: `media_file`.
+fn open_file(path: &Path, supported: &str) -> Result<File> {
+    refuse_pipe(path)?;
+    File::open(path).map_err(|e| file_error(path, format!("cannot be opened: {e}"), supported))
+}
+
+/// To write to; what is in it goes. Errors: `media_file`.
+fn create_file(path: &Path) -> Result<File> {
+    refuse_pipe(path)?;
+    File::create(path).map_err(|e| write_error(path, e))
+}
+
+/// Who opens a pipe (FIFO) waits for its other end, for ever where nobody comes; and in most of these files one has to go back.
+fn refuse_pipe(path: &Path) -> Result<()> {
+    #[cfg(unix)]
+    let is_pipe = {
+        use std::os::unix::fs::FileTypeExt;
+        std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
+    };
+    #[cfg(not(unix))]
+    let is_pipe = false;
+    if is_pipe { Err(file_error(path, "is a pipe and no file", "choose another place")) } else { Ok(()) }
+}
+
+fn write_error(path: &Path, error: impl std::fmt::Display) -> Error {
+    file_error(path, format!("cannot be written: {error}"), "check the folder, its rights and the free space")
+}
+
 /// An error about a media file: it names the file, what was wrong and what to do.
 fn file_error(path: &Path, problem: impl std::fmt::Display, advice: &str) -> Error {
     Error::new(ErrorCode::MediaFile, format!("{}: {problem}; {advice}", path.display()))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_is_refused_at_once_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let (told, refusals) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let path = || pipe.clone();
+            told.send(("WAV out", AudioOutput::Wav { path: path() }.open().err())).unwrap();
+            told.send(("Y4M out", VideoOutput::Y4m { path: path() }.open().err())).unwrap();
+            told.send(("PNG out", VideoOutput::Png { path: path(), every: None }.open().err())).unwrap();
+            told.send(("a picture", write_png(&VideoFrame::black(2, 2).unwrap(), &path()).err())).unwrap();
+            told.send(("WAV in", AudioInput::File { path: path(), looped: false }.open().err())).unwrap();
+            told.send(("Y4M in", VideoInput::File { path: path(), looped: false }.open().err())).unwrap();
+        });
+        for _ in 0..6 {
+            let (what, refusal) = refusals.recv_timeout(Duration::from_secs(10)).expect("nobody waits at a pipe");
+            let refusal = refusal.unwrap_or_else(|| panic!("{what} was opened"));
+            assert_eq!(refusal.code(), ErrorCode::MediaFile, "{what}");
+            assert!(refusal.message().contains("pipe"), "{what}: {refusal}");
+        }
+    }
 }

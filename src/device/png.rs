@@ -1,9 +1,8 @@
 //! Snapshots of what is shown, as PNG files.
 
-use super::{VideoSink, file_error};
+use super::{VideoSink, create_file, file_error, refuse_pipe, write_error};
 use crate::base::{Error, ErrorCode, Result};
 use crate::media::frame::VideoFrame;
-use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,6 +32,9 @@ impl PngSink {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         if !folder.is_dir() {
             return Err(file_error(path, "cannot be written: its folder does not exist", "make it first"));
+        }
+        if every.is_none() {
+            refuse_pipe(path)?;
         }
         let last = VideoFrame::black(2, 2)?;
         Ok(Self { path: path.into(), every, last, seen: false, next: Duration::ZERO, written: 0 })
@@ -84,16 +86,13 @@ pub fn write_png(frame: &VideoFrame, path: &Path) -> Result<()> {
     let mut rgb = vec![0; width as usize * height as usize * 3];
     yuv::yuv420_to_rgb(&image, &mut rgb, width * 3, YuvRange::Limited, YuvStandardMatrix::Bt601)
         .map_err(|e| Error::new(ErrorCode::Internal, format!("a picture into RGB: {e}")))?;
-    let failed = |e: &dyn std::fmt::Display| {
-        file_error(path, format!("cannot be written: {e}"), "check the folder, its rights and the free space")
-    };
-    let file = File::create(path).map_err(|e| failed(&e))?;
-    let mut encoder = png::Encoder::new(BufWriter::new(file), width, height);
+    let failed = |e: png::EncodingError| write_error(path, e);
+    let mut encoder = png::Encoder::new(BufWriter::new(create_file(path)?), width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_compression(png::Compression::Fast);
-    let mut writer = encoder.write_header().map_err(|e| failed(&e))?;
-    writer.write_image_data(&rgb).map_err(|e| failed(&e))?;
-    writer.finish().map_err(|e| failed(&e))
+    let mut writer = encoder.write_header().map_err(failed)?;
+    writer.write_image_data(&rgb).map_err(failed)?;
+    writer.finish().map_err(failed)
 }
 
 #[cfg(test)]
@@ -108,7 +107,7 @@ mod tests {
     }
 
     fn first_pixel(path: &Path) -> [u8; 3] {
-        let decoder = png::Decoder::new(std::io::BufReader::new(File::open(path).unwrap()));
+        let decoder = png::Decoder::new(std::io::BufReader::new(std::fs::File::open(path).unwrap()));
         let mut reader = decoder.read_info().unwrap();
         assert_eq!((reader.info().width, reader.info().height), (6, 4));
         let mut pixels = [0; 6 * 4 * 3];

@@ -2,7 +2,7 @@
 
 use super::pace::Pacer;
 use super::resample::{RATES, mix_down, to_i16};
-use super::{AudioSink, AudioSource, Next, Resampler, file_error};
+use super::{AudioSink, AudioSource, Next, Resampler, create_file, file_error, open_file, write_error};
 use crate::base::Result;
 use crate::media::frame::{AudioFrame, FRAME_SAMPLES, SAMPLE_RATE};
 use hound::{SampleFormat, WavReader, WavSpec, WavWriter};
@@ -29,7 +29,7 @@ pub struct WavSource {
 impl WavSource {
     /// Fails with `media_file`, saying what is wrong with the file and what is supported.
     pub fn open(path: &Path, looped: bool) -> Result<Self> {
-        let file = File::open(path).map_err(|e| file_error(path, format!("cannot be opened: {e}"), SUPPORTED))?;
+        let file = open_file(path, SUPPORTED)?;
         let bytes = file.metadata().map_or(u64::MAX, |meta| meta.len());
         let reader = WavReader::new(BufReader::new(file))
             .map_err(|e| file_error(path, format!("is not a WAV file that can be read: {e}"), SUPPORTED))?;
@@ -150,7 +150,8 @@ impl WavSink {
     pub fn create(path: &Path) -> Result<Self> {
         let spec =
             WavSpec { channels: 1, sample_rate: SAMPLE_RATE, bits_per_sample: 16, sample_format: SampleFormat::Int };
-        let mut writer = WavWriter::create(path, spec).map_err(|e| write_error(path, e))?;
+        let file = BufWriter::new(create_file(path)?);
+        let mut writer = WavWriter::new(file, spec).map_err(|e| write_error(path, e))?;
         writer.flush().map_err(|e| write_error(path, e))?;
         Ok(Self { path: path.into(), writer, unflushed: 0 })
     }
@@ -179,10 +180,6 @@ impl Drop for WavSink {
             tracing::warn!(path = %self.path.display(), %error, "the end of a recording could not be written");
         }
     }
-}
-
-fn write_error(path: &Path, error: hound::Error) -> crate::base::Error {
-    file_error(path, format!("cannot be written: {error}"), "check the folder, its rights and the free space")
 }
 
 #[cfg(test)]

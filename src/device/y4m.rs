@@ -4,7 +4,7 @@
 //! variants that ffmpeg writes.
 
 use super::pace::Pacer;
-use super::{Next, VideoSink, VideoSource, file_error};
+use super::{Next, VideoSink, VideoSource, create_file, file_error, open_file, write_error};
 use crate::base::{Error, Result};
 use crate::media::frame::{MAX_VIDEO_SIDE, VideoFrame};
 use crate::media::scale::Scaler;
@@ -44,8 +44,7 @@ impl Y4mSource {
     /// Fails with `media_file`, saying what is wrong with the file and what is supported.
     pub fn open(path: &Path, looped: bool) -> Result<Self> {
         let refuse = |problem: String| file_error(path, problem, SUPPORTED);
-        let file = File::open(path).map_err(|e| refuse(format!("cannot be opened: {e}")))?;
-        let mut reader = BufReader::with_capacity(256 * 1024, file);
+        let mut reader = BufReader::with_capacity(256 * 1024, open_file(path, SUPPORTED)?);
         let line = read_line(&mut reader).map_err(|e| refuse(format!("cannot be read: {e}")))?;
         let header = Header::parse(&line).map_err(refuse)?;
         let begin = line.len() as u64 + 1;
@@ -199,8 +198,7 @@ pub struct Y4mSink {
 impl Y4mSink {
     /// Fails with `media_file` when the file cannot be written.
     pub fn create(path: &Path) -> Result<Self> {
-        let file = File::create(path).map_err(|e| write_error(path, e))?;
-        let file = BufWriter::with_capacity(256 * 1024, file);
+        let file = BufWriter::with_capacity(256 * 1024, create_file(path)?);
         Ok(Self { path: path.into(), file, scaler: Scaler::default(), pending: None, first: None })
     }
 
@@ -250,10 +248,6 @@ impl Drop for Y4mSink {
             tracing::warn!(%error, "the end of a recording could not be written");
         }
     }
-}
-
-fn write_error(path: &Path, error: std::io::Error) -> Error {
-    file_error(path, format!("cannot be written: {error}"), "check the folder, its rights and the free space")
 }
 
 #[cfg(test)]

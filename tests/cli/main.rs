@@ -550,6 +550,9 @@ fn a_call_that_cannot_be_made_leaves_earlier_recordings_as_they_are() {
     assert!(!std::path::Path::new(&new).exists());
     let nowhere = file("no/such/folder.wav");
     assert!(refusal(&[&me[..], &["--speaker", &nowhere]].concat()).contains("media_file"));
+    let pipe = file("pipe.wav");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(refusal(&[&me[..], &["--speaker", &pipe]].concat()).contains("is a pipe"));
 }
 
 #[test]

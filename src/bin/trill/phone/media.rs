@@ -82,7 +82,7 @@ impl MediaOptions {
             media.camera()?.open()?;
         }
         match picture_sink(&media.options.video_out)? {
-            VideoOutput::Y4m { path } => try_file(&path)?,
+            VideoOutput::Y4m { path } if is_file_or_new(&path) => try_file(&path)?,
             other => drop(other.open()?),
         }
         Ok(media)
@@ -91,9 +91,14 @@ impl MediaOptions {
 
 fn try_speaker(speaker: AudioOutput) -> Result<()> {
     match speaker {
-        AudioOutput::Wav { path } => try_file(&path),
+        AudioOutput::Wav { path } if is_file_or_new(&path) => try_file(&path),
         other => other.open().map(drop),
     }
+}
+
+/// Nothing else would have anything in it that could be lost.
+fn is_file_or_new(path: &Path) -> bool {
+    path.is_file() || !path.exists()
 }
 
 /// Whether a recording can be written there. What is there stays: nobody has answered yet.
