@@ -102,7 +102,7 @@ impl Server {
 /// Each of the two legs loses so much of what it gets, in percent, after 20 ms.
 fn call(said: &[i16], loss_percent: f64, red: bool) -> Heard {
     let leg = Profile { delay_ms: 20.0, jitter_ms: 2.0, loss_percent, ..Profile::default() };
-    call_as(Call { leg, red, dtx: false, phase_ms: 13 }, said)
+    call_as(Call { leg, red, dtx: false, phase_ms: 13, pictures: false }, said)
 }
 
 struct Call {
@@ -112,10 +112,30 @@ struct Call {
     dtx: bool,
     /// The receiver plays a frame so many ms after the sender gave one.
     phase_ms: u64,
+    pictures: bool,
 }
 
-fn call_as(Call { leg, red, dtx, phase_ms }: Call, said: &[i16]) -> Heard {
+/// What passes a leg. Of a picture only its size counts.
+#[derive(Clone)]
+enum Load {
+    Voice(RtpPacket),
+    Picture(u32),
+}
+
+/// The packets of a picture beside a voice on a leg of that rate: they take more and more of it, a tenth more than there is at
+/// last, and then less again, as with a sender who tries what the leg carries; and no two are alike.
+fn picture(kbps: f64, at: Duration, random: &mut StdRng) -> impl Iterator<Item = u32> + use<> {
+    const RISES_FOR: f64 = 8.0;
+    const VOICE_KBPS: f64 = 56.0;
+    let part = 0.75 + 0.35 * (at.as_secs_f64() % RISES_FOR) / RISES_FOR;
+    let bytes = (kbps * part - VOICE_KBPS) * 33.0 / 8.0 * random.random_range(0.5..1.5);
+    let packets = (bytes / 1200.0).ceil();
+    std::iter::repeat_n((bytes / packets) as u32, packets as usize)
+}
+
+fn call_as(Call { leg, red, dtx, phase_ms, pictures }: Call, said: &[i16]) -> Heard {
     let start = Instant::now();
+    let mut random = StdRng::seed_from_u64(seed());
     let control = Arc::new(SendControl::new(crate::codec::opus::DEFAULT_BITRATE_BPS));
     control.set_takes_red(red);
     control.set_dtx(dtx);
@@ -132,15 +152,26 @@ fn call_as(Call { leg, red, dtx, phase_ms }: Call, said: &[i16]) -> Heard {
         assert!(sender.send(&frame).unwrap());
         while let Ok(packet) = packets.try_recv() {
             sent.push((n, size(&packet)));
-            legs[0].send(now, size(&packet), packet);
+            legs[0].send(now, size(&packet), Load::Voice(packet));
         }
         for ms in 0..20 {
             let at = now + Duration::from_millis(ms);
-            while let Some((arrival, packet)) = legs[0].poll(at) {
-                server.pass(packet, |packet| legs[1].send(arrival, size(&packet), packet));
+            if pictures && (at - start).as_millis().is_multiple_of(33) {
+                picture(leg.rate_kbps, at - start, &mut random)
+                    .for_each(|bytes| legs[0].send(at, bytes, Load::Picture(bytes)));
             }
-            while let Some((arrival, packet)) = legs[1].poll(at) {
-                assert!(track.input.push(ReceivedPacket { packet, arrival }));
+            while let Some((arrival, load)) = legs[0].poll(at) {
+                match load {
+                    Load::Voice(packet) => {
+                        server.pass(packet, |packet| legs[1].send(arrival, size(&packet), Load::Voice(packet)));
+                    }
+                    Load::Picture(bytes) => legs[1].send(arrival, bytes, load),
+                }
+            }
+            while let Some((arrival, load)) = legs[1].poll(at) {
+                if let Load::Voice(packet) = load {
+                    assert!(track.input.push(ReceivedPacket { packet, arrival }));
+                }
             }
             if ms == phase_ms {
                 track.next_frame(at, &mut frame);
@@ -241,7 +272,7 @@ fn on_a_clean_link_a_voice_is_heard_50_ms_later() {
     let leg = Profile { delay_ms: 0.5, jitter_ms: 0.3, ..Profile::default() };
     let mut delays = Vec::new();
     for phase in (0..20).step_by(4) {
-        let heard = call_as(Call { leg, red: true, dtx: false, phase_ms: phase }, &said);
+        let heard = call_as(Call { leg, red: true, dtx: false, phase_ms: phase, pictures: false }, &said);
         assert_eq!((heard.report.concealed, heard.report.lost), (0, 0), "phase {phase}: {:?}", heard.report);
         // Without the first three seconds, in which it is not known whether anything gets lost.
         let pieces = alike(&said[96_000..], &heard.samples[96_000..]).into_iter().filter(|(alike, _)| *alike > 0.8);
@@ -271,7 +302,8 @@ fn with_dtx_next_to_nothing_is_sent_in_silence_and_a_voice_after_it_is_whole() {
 
     let leg = Profile { delay_ms: 20.0, jitter_ms: 2.0, ..Profile::default() };
     for red in [false, true] {
-        let [whole, with] = [false, true].map(|dtx| call_as(Call { leg, red, dtx, phase_ms: 13 }, &said));
+        let [whole, with] =
+            [false, true].map(|dtx| call_as(Call { leg, red, dtx, phase_ms: 13, pictures: false }, &said));
         // From a second after the voice: the encoder waits whether it comes again, and learns how the room sounds.
         let silent = TALK + 50..TALK + PAUSE;
         // Without headers, and with them.
@@ -329,8 +361,14 @@ fn what_is_said_and_heard_on_jitter_can_be_listened_to() {
     write(&folder.join("said-long.wav"), &said);
     for jitter_ms in [30.0, 100.0] {
         let leg = Profile { delay_ms: 20.0, jitter_ms, ..Profile::default() };
-        let heard = call_as(Call { leg, red: true, dtx: false, phase_ms: 13 }, &said);
+        let heard = call_as(Call { leg, red: true, dtx: false, phase_ms: 13, pictures: false }, &said);
         println!("jitter-{jitter_ms}: {:?}", heard.report);
         write(&folder.join(format!("jitter-{jitter_ms}.wav")), &heard.samples);
+    }
+    for rate_kbps in [300.0, 1000.0] {
+        let leg = Profile { delay_ms: 20.0, rate_kbps, queue_ms: 200.0, ..Profile::default() };
+        let heard = call_as(Call { leg, red: false, dtx: false, phase_ms: 13, pictures: true }, &said);
+        println!("narrow-{rate_kbps}: {:?}", heard.report);
+        write(&folder.join(format!("narrow-{rate_kbps}.wav")), &heard.samples);
     }
 }

@@ -17,9 +17,11 @@ const MOST_MARGIN: Duration = Duration::from_micros(17_500);
 /// Until so many packets, a second, were measured, they wait for so long at least.
 const LEARNED: u32 = 50;
 const UNKNOWN: Duration = Duration::from_millis(20);
-/// By how much the delay of packets that came in order went up and down within each of the last 20 seconds is kept, and the second
-/// most counts: what comes again and again is waited for, however seldom. A queue that stands does not: it is no jitter.
-const SWINGS: usize = 20;
+/// By how much the delay of packets that came in order went up and down within each of the last 30 seconds is kept, and the second
+/// most counts: what comes again and again is waited for, however seldom; and that of the last 10 alone, as what comes once may come
+/// again. A queue that stands does not count: it is no jitter.
+const SWINGS: usize = 30;
+const SWINGS_OF_LATE: usize = 10;
 const SWING: Duration = Duration::from_secs(1);
 /// The fastest packet of the last 5 to 10 s is the baseline: over that time clocks do not drift apart noticeably.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -100,7 +102,7 @@ impl DelayEstimator {
         if in_order {
             self.swing(delay, arrival);
         }
-        self.lateness = self.quantile().max(self.swings_again().min(BUCKET * BUCKETS as u32));
+        self.lateness = self.quantile().max(self.swing_to_come().min(BUCKET * BUCKETS as u32));
     }
 
     /// The sender began anew: old delays say nothing about its clock.
@@ -130,13 +132,14 @@ impl DelayEstimator {
         }
     }
 
-    /// How much the delay went up and down in the second worst of the last seconds.
-    fn swings_again(&self) -> Duration {
+    /// How much the delay went up and down in the second worst of the last seconds, or in the worst of the very last.
+    fn swing_to_come(&self) -> Duration {
         let widths = || self.swings.iter().map(|swing| swing.most.abs_diff(swing.least)).enumerate();
         let Some((worst, _)) = widths().max_by_key(|(_, width)| *width) else { return Duration::ZERO };
+        let late = self.swings.len().saturating_sub(SWINGS_OF_LATE);
         // One peak may lie in two that are neighbours.
-        let others = widths().filter(|(n, _)| n.abs_diff(worst) > 1);
-        Duration::from_nanos(others.map(|(_, width)| width).max().unwrap_or_default())
+        let counts = widths().filter(|(n, _)| *n >= late || n.abs_diff(worst) > 1);
+        Duration::from_nanos(counts.map(|(_, width)| width).max().unwrap_or_default())
     }
 
     fn quantile(&self) -> Duration {

@@ -139,7 +139,7 @@ fn a_burst_of_losses_is_concealed_and_then_skipped() {
 #[test]
 fn the_wait_follows_the_jitter_up_and_down_again() {
     let mut rng = StdRng::seed_from_u64(2);
-    let run = run(3000, TICK, VOICE, |n| {
+    let run = run(3500, TICK, VOICE, |n| {
         let jitter = if (500..1500).contains(&n) { rng.random_range(0..120) } else { 0 };
         Some(Duration::from_millis(20 + jitter))
     });
@@ -177,10 +177,10 @@ fn a_delay_from_a_queue_is_worked_off_while_somebody_talks() {
         350..500 => 300,
         _ => 0,
     };
-    let run = run(2000, TICK, VOICE, |n| Some(Duration::from_millis(20 + queued(n))));
+    let run = run(2500, TICK, VOICE, |n| Some(Duration::from_millis(20 + queued(n))));
     let (before, stats) = (run.delays[190], run.buffer.stats());
-    // Within six seconds but for what it grew by in one, and that after 20 in which it did not come again.
-    for (more, seconds) in [(140, 6), (40, 23)] {
+    // What it grew and shrank by in a second is kept for 10 seconds, and what it grew by in another one for 30.
+    for (more, seconds) in [(140, 14), (40, 34)] {
         let back = run.delays.iter().rposition(|d| *d > before + more).unwrap();
         assert!(back < 500 + 50 * seconds, "{more} ms more after {} ms", (back - 500) * 20);
     }
