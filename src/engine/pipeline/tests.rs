@@ -353,9 +353,9 @@ fn what_is_said_and_heard_can_be_listened_to() {
     }
 }
 
-/// The same on networks that lose nothing, and delay everything by 20 ms with so much of a deviation on each leg.
+/// The same on networks that lose nothing: with so much of a deviation of the delay on each leg, or narrow and with pictures.
 #[test]
-fn what_is_said_and_heard_on_jitter_can_be_listened_to() {
+fn what_is_said_and_heard_on_other_networks_can_be_listened_to() {
     let Some(folder) = std::env::var_os("TRILL_TEST_SPEECH_OUT") else { return };
     let (folder, said) = (std::path::Path::new(&folder), said(FRAMES * 10 / 3));
     write(&folder.join("said-long.wav"), &said);
