@@ -19,9 +19,11 @@ const LEARNED: u32 = 50;
 const UNKNOWN: Duration = Duration::from_millis(20);
 /// By how much the delay of packets that came in order went up and down within each of the last 30 seconds is kept, and the second
 /// most counts: what comes again and again is waited for, however seldom; and that of the last 10 alone, as what comes once may come
-/// again. A queue that stands does not count: it is no jitter.
+/// again, but for the first two: a sender who tries what the path carries fills its queue when it begins. A queue that stands does not
+/// count: it is no jitter.
 const SWINGS: usize = 30;
 const SWINGS_OF_LATE: usize = 10;
+const BEGINNING: u32 = 100;
 const SWING: Duration = Duration::from_secs(1);
 /// The fastest packet of the last 5 to 10 s is the baseline: over that time clocks do not drift apart noticeably.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -48,6 +50,8 @@ struct Swing {
     began: Instant,
     least: i64,
     most: i64,
+    /// It is one of the first.
+    early: bool,
 }
 
 struct Origin {
@@ -127,19 +131,25 @@ impl DelayEstimator {
                 if self.swings.len() == SWINGS {
                     self.swings.pop_front();
                 }
-                self.swings.push_back(Swing { began: arrival, least: delay, most: delay });
+                self.swings.push_back(Swing {
+                    began: arrival,
+                    least: delay,
+                    most: delay,
+                    early: self.seen < BEGINNING,
+                });
             }
         }
     }
 
     /// How much the delay went up and down in the second worst of the last seconds, or in the worst of the very last.
     fn swing_to_come(&self) -> Duration {
-        let widths = || self.swings.iter().map(|swing| swing.most.abs_diff(swing.least)).enumerate();
-        let Some((worst, _)) = widths().max_by_key(|(_, width)| *width) else { return Duration::ZERO };
+        let swings = || self.swings.iter().enumerate();
+        let width = |swing: &Swing| swing.most.abs_diff(swing.least);
+        let Some((worst, _)) = swings().max_by_key(|(_, swing)| width(swing)) else { return Duration::ZERO };
         let late = self.swings.len().saturating_sub(SWINGS_OF_LATE);
         // One peak may lie in two that are neighbours.
-        let counts = widths().filter(|(n, _)| *n >= late || n.abs_diff(worst) > 1);
-        Duration::from_nanos(counts.map(|(_, width)| width).max().unwrap_or_default())
+        let counts = swings().filter(|(n, swing)| n.abs_diff(worst) > 1 || *n >= late && !swing.early);
+        Duration::from_nanos(counts.map(|(_, swing)| width(swing)).max().unwrap_or_default())
     }
 
     fn quantile(&self) -> Duration {
