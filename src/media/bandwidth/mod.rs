@@ -3,8 +3,8 @@
 //!
 //! Three measurements and one decision. [`queue`] sees how long packets wait in the bottleneck's queue, [`delivery`]
 //! how much comes out of it, [`loss`] whether loss has to do with the rate. The estimate grows while the queue is
-//! empty, and falls below what comes out when there is one, by more the longer it is. It does not grow over half as
-//! much again as is really sent: a path that was not tried is not known.
+//! empty, and falls below what comes out when there is one, by more the longer it is. It does not grow far over what
+//! is really sent: a path that was not tried is not known.
 
 mod chance;
 mod delivery;
@@ -45,8 +45,10 @@ const NEAR: std::ops::Range<f64> = 0.85..1.06;
 const NARROW: f64 = 1.2;
 /// Less than this part of it is far from it.
 const NEARLY: f64 = 0.5;
-/// The estimate's bound, by what is sent: so many times it, and so much more, in bit/s.
+/// The estimate's bound, by what is sent: so many times it, less where that is not far from a known capacity (an encoder follows a second
+/// later), and so much more, in bit/s.
 const UNTRIED_FACTOR: f64 = 1.5;
+const UNTRIED_FACTOR_NEARLY: f64 = 1.2;
 const UNTRIED_BPS: f64 = 50_000.0;
 /// After so long without feedback nothing is known of the path any more, and half of the estimate is taken.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -225,7 +227,9 @@ impl BandwidthEstimator {
             _ if self.last_decrease.is_some() => GROWTH_FAR,
             _ => GROWTH_START,
         };
-        let tried = UNTRIED_FACTOR * sent + UNTRIED_BPS;
+        let is_nearly_all = self.capacity.is_some_and(|capacity| sent > NEARLY * capacity);
+        let factor = if is_nearly_all { UNTRIED_FACTOR_NEARLY } else { UNTRIED_FACTOR };
+        let tried = factor * sent + UNTRIED_BPS;
         let grown = self.target * growth.powf(since.as_secs_f64());
         // What the app does not use is kept, and not increased.
         self.target = grown.min(tried).max(self.target);
