@@ -61,8 +61,8 @@ impl Seen {
     }
 }
 
-/// A call of `seconds`. `wants` is what the picture takes at most, by the second: a source may have little to show.
-fn call(name: &str, schedule: Schedule, seconds: u64, wants: impl Fn(u64) -> u32) -> Seen {
+/// A call of `seconds`. `wants` is what the picture takes, by the second, of what it may: a source may have little to show.
+fn call(name: &str, schedule: Schedule, seconds: u64, wants: impl Fn(u64, u32) -> u32) -> Seen {
     call_with_stalls(name, schedule, seconds, wants, 0.0)
 }
 
@@ -71,7 +71,7 @@ fn call_with_stalls(
     name: &str,
     schedule: Schedule,
     seconds: u64,
-    wants: impl Fn(u64) -> u32,
+    wants: impl Fn(u64, u32) -> u32,
     stalls_a_second: f64,
 ) -> Seen {
     call_from(seed(), name, schedule, seconds, wants, stalls_a_second)
@@ -82,7 +82,7 @@ fn call_from(
     name: &str,
     schedule: Schedule,
     seconds: u64,
-    wants: impl Fn(u64) -> u32,
+    wants: impl Fn(u64, u32) -> u32,
     stalls_a_second: f64,
 ) -> Seen {
     let mut stalled_until = Instant::now();
@@ -114,7 +114,8 @@ fn call_from(
             send(AUDIO_BPS / 50 / 8, true);
         }
         if ms % 33 == 0 {
-            let video = estimator.target_bps().saturating_sub(AUDIO_BPS).min(wants(ms / SECOND)).max(30_000);
+            let may = estimator.target_bps().saturating_sub(AUDIO_BPS);
+            let video = wants(ms / SECOND, may).min(may).max(30_000);
             let mut bytes = (f64::from(video) * 0.033 / 8.0 * dice.random_range(0.7..1.3)) as u32;
             while bytes > 0 {
                 send(bytes.clamp(60, MTU), false);
@@ -173,8 +174,8 @@ fn steady(profile: Profile) -> Schedule {
     Schedule::constant(profile).unwrap()
 }
 
-fn everything(_: u64) -> u32 {
-    u32::MAX
+fn everything(_: u64, may: u32) -> u32 {
+    may
 }
 
 #[test]
@@ -274,7 +275,7 @@ fn after_a_blackout_the_rate_is_back_in_five_seconds() {
 
 #[test]
 fn a_burst_after_a_long_time_of_little_does_not_flood_the_link() {
-    let wants = |second| if (10..20).contains(&second) { 100_000 } else { u32::MAX };
+    let wants = |second, may| if (10..20).contains(&second) { 100_000 } else { may };
     let seen = call("little to show from 10 s to 20 s", steady(link(1000.0)), 30, wants);
     assert!(seen.longest_queue(20_000, 30_000) < 200.0, "{:.0} ms", seen.longest_queue(20_000, 30_000));
     let used = seen.used(25_000, 30_000, 1000.0);
@@ -286,7 +287,7 @@ fn a_burst_after_a_long_time_of_little_does_not_flood_the_link() {
 fn what_was_not_used_does_not_flood_a_narrow_link_afterwards() {
     for kbps in [300.0, 1000.0] {
         let part = (kbps * 900.0) as u32 - AUDIO_BPS;
-        let wants = |second| if second >= 10 && second % 10 < 8 { part } else { u32::MAX };
+        let wants = |second, may| if second >= 10 && second % 10 < 8 { part } else { may };
         let (mut queue, mut used) = (0.0, 0.0);
         for seed in seed()..seed() + 10 {
             let seen = call_from(seed, &format!("90 % of {kbps} kbit/s"), steady(link(kbps)), 40, wants, 0.0);
@@ -301,12 +302,21 @@ fn what_was_not_used_does_not_flood_a_narrow_link_afterwards() {
 }
 
 #[test]
+fn a_link_that_gets_wide_is_used_by_an_encoder_that_takes_less_than_it_may() {
+    let at = |at_ms, kbps| Step { at_ms, profile: link(kbps) };
+    let schedule = Schedule::new(vec![at(0, 300.0), at(12_000, 2000.0)], Vec::new()).unwrap();
+    let seen = call("80 % of what it may", schedule, 40, |_, may| may / 5 * 4);
+    let used = seen.used(30_000, 40_000, 2000.0);
+    assert!(used > 0.75, "{used:.2} of the link");
+}
+
+#[test]
 fn a_computer_that_is_busy_now_and_then_is_not_taken_for_a_narrow_link() {
     // The source takes what it is set to only in part, as an encoder does that leaves out frames.
     for (loss_percent, stalls) in [(0.0, 1.0), (0.0, 4.0), (5.0, 4.0)] {
         let profile = Profile { loss_percent, ..link(2000.0) };
         let name = format!("{stalls} stalls a second, {loss_percent} % loss");
-        let seen = call_with_stalls(&name, steady(profile), 30, |_| 600_000, stalls);
+        let seen = call_with_stalls(&name, steady(profile), 30, |_, _| 600_000, stalls);
         let used = seen.used(10_000, 30_000, 600.0);
         assert!(used > 0.8, "{used:.2} of what the source has");
     }

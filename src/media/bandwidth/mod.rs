@@ -45,10 +45,11 @@ const NEAR: std::ops::Range<f64> = 0.85..1.06;
 const NARROW: f64 = 1.2;
 /// Less than this part of it is far from it.
 const NEARLY: f64 = 0.5;
-/// The estimate's bound, by what is sent: so many times it, less where that is not far from a known capacity (an encoder follows a second
-/// later), and so much more, in bit/s.
+/// So far ahead of what is sent it grows slowly, as an encoder follows a second later; until that is so many times the capacity.
+const AHEAD: f64 = 1.2;
+const WIDER: f64 = 1.5;
+/// The estimate's bound, by what is sent: so many times it, and so much more, in bit/s.
 const UNTRIED_FACTOR: f64 = 1.5;
-const UNTRIED_FACTOR_NEARLY: f64 = 1.2;
 const UNTRIED_BPS: f64 = 50_000.0;
 /// After so long without feedback nothing is known of the path any more, and half of the estimate is taken.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -224,12 +225,12 @@ impl BandwidthEstimator {
             Some(capacity) if NEAR.contains(&(self.target / capacity)) => GROWTH_NEAR,
             // Nobody has tried yet whether it has changed.
             Some(capacity) if self.target > capacity && sent < NEAR.end * capacity => GROWTH_NEAR,
+            // An encoder follows a second later.
+            Some(capacity) if self.target > AHEAD * sent && sent < WIDER * capacity => GROWTH_NEAR,
             _ if self.last_decrease.is_some() => GROWTH_FAR,
             _ => GROWTH_START,
         };
-        let is_nearly_all = self.capacity.is_some_and(|capacity| sent > NEARLY * capacity);
-        let factor = if is_nearly_all { UNTRIED_FACTOR_NEARLY } else { UNTRIED_FACTOR };
-        let tried = factor * sent + UNTRIED_BPS;
+        let tried = UNTRIED_FACTOR * sent + UNTRIED_BPS;
         let grown = self.target * growth.powf(since.as_secs_f64());
         // What the app does not use is kept, and not increased.
         self.target = grown.min(tried).max(self.target);

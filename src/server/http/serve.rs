@@ -19,7 +19,7 @@ use tower::ServiceExt;
 /// After a failure to take a connection, as when the process has no file handle left.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
-/// WebSockets have the same limit by themselves, and know more of what it means: theirs comes first.
+/// WebSockets have a limit by themselves, those of ringing the same one, and know more of what it means: theirs comes first.
 const LEEWAY: Duration = Duration::from_secs(1);
 
 /// Serves until `stopped` says so, then finishes what is under way.

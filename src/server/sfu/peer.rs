@@ -60,9 +60,9 @@ const PACER_STEP: Duration = Duration::from_micros(10);
 /// After each packet, str0m's pacer waits for time to move by this much before it gives the next.
 const NEXT_PACKET: Duration = Duration::from_micros(1);
 
-/// How often a connection that is down gets its time to come up anew, as signalling has come back. Without a limit, who comes back
-/// again and again and never connects would hold its place for ever.
-const MAX_EXPECTED_AGAIN: u8 = 3;
+/// How often a connection that is down gets its time to come up anew, as signalling has come back: one that was never up, and one that
+/// was. Without a limit, who comes back again and again and never connects would hold its place for ever.
+const MAX_EXPECTED_AGAIN: [u8; 2] = [3, 20];
 
 /// After so many timers in a row that led to nothing, and were due again at once, time has to pass.
 const MAX_IDLE: usize = 4;
@@ -239,7 +239,8 @@ impl Peer {
 
     /// It has time again to come up, a few times: signalling has come back.
     pub fn expect_again(&mut self, now: Instant) {
-        if self.down_since.is_some() && self.expected_again < MAX_EXPECTED_AGAIN {
+        let most = MAX_EXPECTED_AGAIN[usize::from(self.connected_once)];
+        if self.down_since.is_some() && self.expected_again < most {
             self.expected_again += 1;
             self.down_since = Some(now);
         }

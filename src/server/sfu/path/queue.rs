@@ -51,7 +51,10 @@ impl Queue {
         if let [.., (_, earlier), (_, before)] = *self.round_trips.make_contiguous() {
             // A queue that grows evenly is no jitter.
             let bend = round_trip.as_secs_f64() - 2.0 * before.as_secs_f64() + earlier.as_secs_f64();
-            self.bent(bend.abs() / 2.0);
+            // Three that are alike to the nanosecond are one, told again.
+            if round_trip != before || before != earlier {
+                self.bent(bend.abs() / 2.0);
+            }
         }
         self.round_trips.push_back((now, round_trip));
         if self.round_trips.len() > OF_LATE.max(GROWTH_OF) {
