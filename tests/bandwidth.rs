@@ -204,6 +204,21 @@ fn a_link_that_gets_narrow_and_wide_again_is_followed() {
 }
 
 #[test]
+fn what_is_lost_when_a_link_gets_narrow_does_not_halve_the_rate_again() {
+    // The queue overflows before anybody can know.
+    let at = |at_ms, kbps| Step { at_ms, profile: Profile { delay_ms: 20.0, queue_ms: 200.0, ..link(kbps) } };
+    let schedule = Schedule::new(vec![at(0, 2000.0), at(9_000, 500.0)], Vec::new()).unwrap();
+    let wants = |_, may: u32| may.min(1_500_000);
+    let mut used = 0.0;
+    for seed in seed()..seed() + 10 {
+        let seen = call_from(seed, "1.5 of 2 Mbit/s, 500 kbit/s", schedule.clone(), 14, wants, 0.0);
+        used += seen.used(11_000, 13_000, 500.0) / 10.0;
+    }
+    println!("{used:.2} used from two to four seconds after the change");
+    assert!(used > 0.88, "{used:.2}");
+}
+
+#[test]
 fn loss_that_the_path_has_by_itself_takes_little() {
     for (loss_percent, at_least) in [(1.0, 0.85), (5.0, 0.8), (10.0, 0.75), (20.0, 0.6)] {
         let profile = Profile { loss_percent, ..link(2000.0) };

@@ -94,8 +94,9 @@ impl LossJudge {
         self.latest
     }
 
-    pub(super) fn end_test(&mut self) {
-        self.test = None;
+    /// What was lost until now has another reason, which was found.
+    pub(super) fn is_explained(&mut self) {
+        (self.test, self.began, self.packets, self.lost) = (None, None, 0, 0);
     }
 
     pub(super) fn judge(&mut self, now: Instant, outcomes: &[PacketOutcome], rate: f64) -> Verdict {

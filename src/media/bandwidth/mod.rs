@@ -147,7 +147,12 @@ impl BandwidthEstimator {
             }
         }
         self.queue.judge();
-        let verdict = self.loss.judge(now, outcomes, self.target);
+        let mut verdict = self.loss.judge(now, outcomes, self.target);
+        if self.draining {
+            // It was lost where a queue was full.
+            self.loss.is_explained();
+            verdict = Verdict::Free;
+        }
         self.reconsider(now);
         let delivered = self.delivery.rate_bps();
         match (delivered, verdict) {
@@ -174,7 +179,7 @@ impl BandwidthEstimator {
             (self.before, self.found) = (self.target, self.delivery.last());
         }
         // The queue tells more than loss does.
-        self.loss.end_test();
+        self.loss.is_explained();
         let queue = self.queue.delay();
         let too_soon = |(last, before): (Instant, Duration)| {
             now.saturating_duration_since(last) < DECREASE_INTERVAL && queue < before + WORSE
