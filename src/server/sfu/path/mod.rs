@@ -111,6 +111,8 @@ pub(super) struct Path {
     /// Nothing was reported for a while: the connection was gone. What is reported next is about that time.
     silent: bool,
     ignore_until: Option<Instant>,
+    /// What is reported lost until then was lost where the queue was full.
+    explained_until: Option<Instant>,
     is_free: bool,
     /// Since when more than [`OVERRUN`] times the limit is sent.
     overrun_since: Option<Instant>,
@@ -205,11 +207,14 @@ impl Path {
         let since = before.map_or(Duration::ZERO, |before| now.saturating_duration_since(before));
         self.is_free = false;
         if is_queued {
+            self.explained_until = Some(now + WINDOW + WINDOW / 2);
             self.test = None;
             let part = (BACK_OFF - BACK_OFF_BY_QUEUE * self.queue.standing().as_secs_f64()).max(BACK_OFF_MOST);
             self.lower(part);
         } else if let Some(test) = self.test {
             self.judge(now, since, test, loss);
+        } else if self.explained_until.is_some_and(|until| now < until) {
+            self.raise(now, since, paused);
         } else if loss > self.own_loss + self.suspicious(self.own_loss) {
             self.test = Some(Test { began: now, loss, before: self.limit, packets: 0.0, lost: 0.0 });
             self.lower(BACK_OFF);

@@ -184,6 +184,24 @@ fn a_narrow_link_is_used_well_and_its_queue_kept_short() {
 }
 
 #[test]
+fn what_is_lost_when_a_link_gets_narrow_does_not_lower_the_limit_again() {
+    for (narrow, longest_queue) in [(400e3, 80e3), (900e3, 180e3)] {
+        // Wherever the change falls between reports.
+        let used = |steps| {
+            let mut sim = Sim::new(1.5e6);
+            sim.run(8);
+            (0..steps).for_each(|_| sim.step());
+            (sim.capacity, sim.longest_queue) = (narrow, longest_queue);
+            sim.run(2);
+            sim.run(3).0
+        };
+        let mean = (0..40).map(used).sum::<f64>() / 40.0;
+        println!("figure: after a change to {narrow} bit/s, from 2 to 5 s on: {mean:.2} used");
+        assert!(mean > 0.92, "{mean:.2}");
+    }
+}
+
+#[test]
 fn loss_that_has_nothing_to_do_with_the_rate_is_no_limit() {
     for loss in [0.1, 0.2, 0.4] {
         let mut sim = Sim::new(1.5e6);
