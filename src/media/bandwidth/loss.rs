@@ -95,8 +95,9 @@ impl LossJudge {
     }
 
     /// What was lost until now has another reason, which was found.
-    pub(super) fn is_explained(&mut self) {
+    pub(super) fn is_explained(&mut self) -> Verdict {
         (self.test, self.began, self.packets, self.lost) = (None, None, 0, 0);
+        Verdict::Free
     }
 
     pub(super) fn judge(&mut self, now: Instant, outcomes: &[PacketOutcome], rate: f64) -> Verdict {

@@ -147,12 +147,11 @@ impl BandwidthEstimator {
             }
         }
         self.queue.judge();
-        let mut verdict = self.loss.judge(now, outcomes, self.target);
-        if self.draining {
-            // It was lost where a queue was full.
-            self.loss.is_explained();
-            verdict = Verdict::Free;
-        }
+        let verdict = match self.draining {
+            // It was lost where a queue was full, which tells more than loss does.
+            true => self.loss.is_explained(),
+            false => self.loss.judge(now, outcomes, self.target),
+        };
         self.reconsider(now);
         let delivered = self.delivery.rate_bps();
         match (delivered, verdict) {
@@ -178,8 +177,6 @@ impl BandwidthEstimator {
         if !std::mem::replace(&mut self.draining, true) {
             (self.before, self.found) = (self.target, self.delivery.last());
         }
-        // The queue tells more than loss does.
-        self.loss.is_explained();
         let queue = self.queue.delay();
         let too_soon = |(last, before): (Instant, Duration)| {
             now.saturating_duration_since(last) < DECREASE_INTERVAL && queue < before + WORSE
