@@ -15,7 +15,7 @@ LEAST, BETTER = {10: 3.3, 20: 2.4}, 0.8
 # Of jitter on each leg, as a standard deviation in ms.
 LEAST_ON_JITTER = {30: 3.6, 100: 2.7}
 # Of the rate of each leg in kbit/s, beside pictures that are a little too much for it now and then.
-LEAST_BESIDE_PICTURES = {300: 3.5, 1000: 3.5}
+LEAST_BESIDE_PICTURES = {300: 3.3, 1000: 3.3}
 
 
 def samples(name):
